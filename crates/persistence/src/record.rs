@@ -1,0 +1,58 @@
+//! The two rows that every change leaves in its own transaction: one for the audit, one for the outbox.
+
+use clinicx_types::module::EventType;
+use sea_orm::{ConnectionTrait, DbErr, JsonValue, raw_sql};
+use uuid::Uuid;
+
+use crate::{scope::TenantScope, tenant::TenantTransaction};
+
+/// What has been changed, for the audit and for whoever listens to the outbox.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// The event, such as `patient.created`; it is the audit's action too.
+    pub event: EventType,
+    /// The kind of thing, such as `patient`.
+    pub aggregate: &'static str,
+    /// Which one.
+    pub aggregate_id: Uuid,
+    /// The patient whom it concerns, so that a patient's trail can be found.
+    pub patient_id: Option<Uuid>,
+    /// The changed fields as they were, without secrets.
+    pub before: Option<JsonValue>,
+    /// The changed fields as they are now, without secrets.
+    pub after: Option<JsonValue>,
+    /// What the event carries to the outside: ids and states, no patient data.
+    pub payload: JsonValue,
+}
+
+/// Writes the audit row and the outbox row of a change, in one statement of the open transaction.
+///
+/// The audit row's id, tenant, time and database role are set by the database, not by the caller.
+///
+/// # Errors
+/// What the database answers; the transaction is then to be rolled back.
+pub async fn record(tx: &TenantTransaction, scope: &TenantScope, change: Change) -> Result<(), DbErr> {
+    let actor_kind = scope.actor.kind();
+    let actor_id = scope.actor.user_id().map(|id| id.uuid());
+    let actor_job = scope.actor.job();
+    let request_id = scope.request_id.uuid();
+    let source = scope.source.map(|address| address.to_string());
+    let Change { event, aggregate, aggregate_id, patient_id, before, after, payload } = change;
+    let event = event.0;
+    let id = scope.next_id();
+    let now = scope.now();
+    // `public` is named because it is never on a tenant's search path.
+    let statement = raw_sql!(
+        Postgres,
+        r#"WITH audit AS (
+               INSERT INTO public.audit_logs
+                   (actor_kind, actor_id, actor_job, action, entity, entity_id, patient_id, request_id,
+                    source_address, before, after)
+               VALUES ({actor_kind}, {actor_id}, {actor_job}, {event}, {aggregate}, {aggregate_id}, {patient_id},
+                       {request_id}, CAST({source} AS inet), {before}, {after})
+           )
+           INSERT INTO outbox (id, event_type, aggregate, aggregate_id, payload, created_at)
+           VALUES ({id}, {event}, {aggregate}, {aggregate_id}, {payload}, {now})"#
+    );
+    tx.execute_raw(statement).await.map(|_| ())
+}
