@@ -52,7 +52,8 @@ mod tests {
 
     #[test]
     fn the_most_preferred_known_language_wins() {
-        let check = |header: &str, expected: Language| assert_eq!(Language::negotiate(header), expected, "{header}");
+        let check =
+            |header: &str, expected: Language| assert_eq!(Language::negotiate(header), expected, "{header}");
         check("", Language::English);
         check("fr, de;q=0.5, en;q=0.4", Language::German);
         check("ar-SY", Language::Arabic);

@@ -112,7 +112,11 @@ impl Money {
         let exponent = currency.exponent();
         let mut scaled = amount;
         scaled.rescale(exponent);
-        if scaled == amount { Ok(Self { amount: scaled, currency }) } else { Err(MoneyError::TooPrecise { exponent }) }
+        if scaled == amount {
+            Ok(Self { amount: scaled, currency })
+        } else {
+            Err(MoneyError::TooPrecise { exponent })
+        }
     }
 
     /// Returns the amount.
