@@ -1,6 +1,16 @@
 //! One PostgreSQL cluster and the pool of tenants' connections to it.
 
-use crate::{options::ClusterOptions, target::TenantTarget, tenant::TenantConnection};
+use std::sync::Arc;
+
+use clinicx_types::name::ClusterName;
+
+use crate::{
+    options::{ApplyMode, ClusterKind, ClusterOptions},
+    pool::{Connector, Door, OpenError, Pool, Settings},
+    subject::Terms,
+    target::TenantTarget,
+    tenant::TenantConnection,
+};
 
 /// Why a cluster or the system schema could not be reached.
 #[derive(Debug, thiserror::Error)]
@@ -17,8 +27,13 @@ pub enum ConnectError {
 }
 
 /// A cluster that is connected to. Cheap to clone.
+///
+/// Its connections belong to the runtime on which it was made, whichever runtime uses them.
 #[derive(Clone, Debug)]
-pub struct Cluster {}
+pub struct Cluster {
+    name: ClusterName,
+    pool: Arc<Pool>,
+}
 
 /// What a pool is doing and has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -52,22 +67,54 @@ impl Cluster {
     ///
     /// # Errors
     /// [`ConnectError`].
-    pub async fn connect(_options: ClusterOptions) -> Result<Self, ConnectError> {
-        todo!("persistence")
+    pub async fn connect(options: ClusterOptions) -> Result<Self, ConnectError> {
+        let ClusterOptions { name, connect, session_authorization, kind, apply_mode, pool, timeouts } =
+            options;
+        if kind == ClusterKind::Citus && apply_mode == ApplyMode::Session {
+            return Err(ConnectError::CitusInSessionMode);
+        }
+        let role = session_authorization.clone();
+        let connector = Connector::find(connect, apply_mode, role, pool.statement_cache_capacity).await?;
+        if connector.door() == Door::Pooler && apply_mode == ApplyMode::Session {
+            return Err(ConnectError::PoolerInSessionMode);
+        }
+        let terms = Terms { timeouts, session_authorization };
+        let settings = Settings { connector, mode: apply_mode, terms, limits: pool, inspect: false };
+        Ok(Self { name, pool: Pool::start(settings).await? })
+    }
+
+    /// Returns its name in the registry.
+    pub fn name(&self) -> &ClusterName {
+        &self.name
+    }
+
+    /// Returns how tenants are applied.
+    pub fn apply_mode(&self) -> ApplyMode {
+        self.pool.settings.mode
     }
 
     /// Returns a connection for one tenant; nothing is sent before its first statement.
-    pub fn tenant(&self, _target: TenantTarget) -> TenantConnection {
-        todo!("persistence")
+    pub fn tenant(&self, target: TenantTarget) -> TenantConnection {
+        TenantConnection::new(Arc::clone(&self.pool), target)
     }
 
     /// Returns what the pool is doing.
     pub fn stats(&self) -> PoolStats {
-        todo!("persistence")
+        self.pool.figures()
     }
 
-    /// Takes no new work, waits for what runs and closes every connection.
+    /// Takes no new work, waits for what runs and closes every connection. Ends within seconds all the same when
+    /// something runs on, or the server does not answer.
     pub async fn close(&self) {
-        todo!("persistence")
+        self.pool.close().await;
+    }
+}
+
+impl From<OpenError> for ConnectError {
+    fn from(error: OpenError) -> Self {
+        match error {
+            OpenError::Unreachable(error) => Self::Unreachable(error),
+            OpenError::Pooler => Self::PoolerInSessionMode,
+        }
     }
 }

@@ -11,11 +11,17 @@
 pub mod cluster;
 pub mod failure;
 pub mod options;
+mod pool;
 pub mod record;
 pub mod scope;
+mod session;
+mod statement;
+mod subject;
 pub mod system;
 pub mod target;
 pub mod tenant;
+mod transaction;
+mod trouble;
 
 pub use cluster::{Cluster, ConnectError, PoolStats};
 pub use failure::{Failure, FailureKind};

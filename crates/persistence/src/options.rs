@@ -29,7 +29,8 @@ pub enum ApplyMode {
 /// The limits of one pool.
 #[derive(Clone, Debug)]
 pub struct PoolOptions {
-    /// The most connections, those being opened or closed included.
+    /// The most connections, those being opened or closed included. Unless a pooler stands between, one of them
+    /// ends the backends of others, so that there are at least 2.
     pub max_connections: u32,
     /// How many are kept open when idle.
     pub min_connections: u32,
@@ -43,7 +44,7 @@ pub struct PoolOptions {
     pub max_tenants_per_connection: u32,
     /// The share of the pool, from 0 to 1, that one tenant may hold at a time; at least one connection.
     pub tenant_share: f64,
-    /// How many prepared statements a connection keeps.
+    /// How many prepared statements a connection keeps; with 0, and always behind a pooler, none has a name.
     pub statement_cache_capacity: usize,
 }
 
@@ -62,7 +63,7 @@ impl Default for PoolOptions {
     }
 }
 
-/// Time limits that PostgreSQL keeps for every statement of a tenant.
+/// Time limits that PostgreSQL keeps for every statement of a pool; the defaults are those of tenants.
 #[derive(Clone, Debug)]
 pub struct Timeouts {
     /// `statement_timeout`.
@@ -81,6 +82,16 @@ impl Default for Timeouts {
             idle_in_transaction: Duration::from_secs(30),
         }
     }
+}
+
+impl Timeouts {
+    /// The limits of the system schema, on which every request depends. A transaction that needs longer says so
+    /// by `SET LOCAL`.
+    pub const SYSTEM: Self = Self {
+        statement: Duration::from_secs(10),
+        lock: Duration::from_secs(5),
+        idle_in_transaction: Duration::from_secs(30),
+    };
 }
 
 /// One PostgreSQL cluster that holds tenants.
@@ -110,8 +121,10 @@ pub struct SystemOptions {
     pub connect: sqlx::postgres::PgConnectOptions,
     /// See [`ClusterOptions::session_authorization`].
     pub session_authorization: Option<RoleName>,
-    /// The most connections.
+    /// The most connections; see [`PoolOptions::max_connections`].
     pub max_connections: u32,
     /// How long a caller waits for one.
     pub acquire_timeout: Duration,
+    /// Time limits of statements; [`Timeouts::SYSTEM`] unless there is a reason for others.
+    pub timeouts: Timeouts,
 }

@@ -4,7 +4,10 @@ use clinicx_types::module::EventType;
 use sea_orm::{ConnectionTrait, DbErr, JsonValue, raw_sql};
 use uuid::Uuid;
 
-use crate::{scope::TenantScope, tenant::TenantTransaction};
+use crate::{
+    scope::TenantScope,
+    tenant::{TenantScoped, TenantTransaction},
+};
 
 /// What has been changed, for the audit and for whoever listens to the outbox.
 #[derive(Clone, Debug)]
@@ -30,8 +33,12 @@ pub struct Change {
 /// The audit row's id, tenant, time and database role are set by the database, not by the caller.
 ///
 /// # Errors
-/// What the database answers; the transaction is then to be rolled back.
+/// A scope of another tenant than the transaction's, before anything is written; what the database answers. The
+/// transaction is then to be rolled back.
 pub async fn record(tx: &TenantTransaction, scope: &TenantScope, change: Change) -> Result<(), DbErr> {
+    if scope.tenant_id != tx.target().tenant_id {
+        return Err(DbErr::Custom("the scope and the transaction are of different tenants".to_owned()));
+    }
     let actor_kind = scope.actor.kind();
     let actor_id = scope.actor.user_id().map(|id| id.uuid());
     let actor_job = scope.actor.job();
