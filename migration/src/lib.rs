@@ -2,8 +2,15 @@
 //!
 //! [`system`] is a sea-orm-migration migrator for the schema `public`. [`tenant`] holds one list for each module;
 //! a list is rendered to SQL for one tenant, and that script both creates a new schema and brings an old one
-//! forward. **Invariant:** a tenant's table is only made through [`tenant::script::Script`], which puts the four
+//! forward. [`fence`] checks that what stands in the database is what the lists promise.
+//!
+//! **Invariant:** a tenant's table is only made through [`tenant::script::Script`], which puts the four
 //! fences around it. Imports no entity: a migration never changes once it has been released.
 
+pub mod failure;
+pub mod fence;
+pub mod owner;
 pub mod system;
 pub mod tenant;
+
+pub use failure::DatabaseFailure;

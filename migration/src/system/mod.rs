@@ -1,1 +1,33 @@
-//! The migrations of the system schema `public`.
+//! The system schema `public`: roles, registry, audit, users, and the migrator that brings them forward.
+//!
+//! Two logins take part. An administrator's creates or repairs the roles and what only a superuser can
+//! ([`roles`]); then every table is made by the owner role, which the migrator's login becomes too.
+//! Entry points: [`migrate`], [`pending`].
+
+mod audit;
+mod idempotency;
+mod identity;
+mod migrator;
+mod registry;
+pub mod roles;
+pub mod script;
+
+pub use migrator::{LEDGER, Report, SystemMigrationError, SystemMigrator, migrate, pending};
+pub use roles::{RoleNames, SystemRole};
+
+use script::SystemScript;
+
+/// One step forward of the system schema.
+#[derive(Clone, Copy)]
+pub struct SystemMigration {
+    /// Its name in `system_migrations`: `m<number>_<what it does>`; never changed.
+    pub name: &'static str,
+    /// Writes what it does.
+    pub up: fn(&mut SystemScript<'_>),
+    /// Why it can't be undone; the system schema only ever moves forward.
+    pub irreversible: &'static str,
+}
+
+/// Every migration, oldest first; only ever appended to.
+const LIST: &[SystemMigration] =
+    &[registry::MIGRATION, audit::MIGRATION, idempotency::MIGRATION, identity::MIGRATION];

@@ -1,11 +1,24 @@
-//! The tenants' migrations: one ordered list for each module.
+//! The tenants' migrations: one ordered list for each module, and what applies them to a schema.
+//!
+//! [`plan`] orders the modules and tells what is pending, [`render`] writes the SQL, [`apply`] brings one tenant
+//! forward, [`fleet`] all of them, [`baseline`] adopts a schema whose tables exist already. What was applied
+//! stands in each schema's own [`ledger`].
 
+pub mod apply;
+pub mod baseline;
 pub mod billing;
 pub mod core;
 pub mod dental;
+pub mod fleet;
+pub mod ledger;
+pub mod plan;
+pub mod render;
 pub mod script;
 
 use script::Script;
+
+pub use apply::{Applied, MigrateError, Outcome, Subject};
+pub use plan::{Plan, PlanError};
 
 /// One step forward of a module's tables.
 #[derive(Clone, Copy)]
@@ -36,4 +49,14 @@ pub struct ModuleMigrations {
     pub requires: &'static [&'static str],
     /// Its migrations, oldest first; only ever appended to.
     pub migrations: &'static [TenantMigration],
+}
+
+impl std::fmt::Debug for ModuleMigrations {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ModuleMigrations")
+            .field("module", &self.module)
+            .field("requires", &self.requires)
+            .field("migrations", &self.migrations.len())
+            .finish()
+    }
 }

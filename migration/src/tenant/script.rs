@@ -5,8 +5,8 @@ use clinicx_types::{
     name::{SchemaName, TenantRole},
 };
 use sea_orm::sea_query::{
-    Alias, ColumnDef, Expr, ForeignKeyCreateStatement, Iden, IndexCreateStatement, IntoIden, PostgresQueryBuilder,
-    SchemaStatementBuilder, TableCreateStatement,
+    Alias, ColumnDef, Expr, ForeignKeyCreateStatement, Iden, IndexCreateStatement, IntoIden,
+    PostgresQueryBuilder, SchemaStatementBuilder, TableCreateStatement,
 };
 
 /// The schema in which shared extensions live; an operator class of theirs is named with it.
@@ -30,6 +30,8 @@ pub enum Access {
     ReadWrite,
     /// SELECT, INSERT: history that is never changed. Even a defect of the program can't rewrite it.
     AppendOnly,
+    /// SELECT: what migrations alone write.
+    ReadOnly,
 }
 
 /// The SQL statements of one migration for one tenant.
@@ -53,6 +55,16 @@ impl Script {
     /// Creates a table of rows that are only ever added: `id`, `tenant_id`, `created_at` and the given columns.
     pub fn create_append_only_table(&mut self, table: TableCreateStatement) {
         self.fenced_table(table, Access::AppendOnly, false);
+    }
+
+    /// Creates a table that migrations alone write: `id`, `tenant_id`, `created_at` and the given columns.
+    pub fn create_read_only_table(&mut self, table: TableCreateStatement) {
+        self.fenced_table(table, Access::ReadOnly, false);
+    }
+
+    /// Returns for whom the script is written.
+    pub fn target(&self) -> &ScriptTarget {
+        &self.target
     }
 
     /// Adds an index.
@@ -102,7 +114,10 @@ impl Script {
         }
         for column in if mutable { &["created_at", "updated_at"][..] } else { &["created_at"][..] } {
             table.col(
-                ColumnDef::new(Alias::new(*column)).timestamp_with_time_zone().not_null().default(Expr::cust("now()")),
+                ColumnDef::new(Alias::new(*column))
+                    .timestamp_with_time_zone()
+                    .not_null()
+                    .default(Expr::cust("now()")),
             );
         }
         self.statements.push(table.to_string(PostgresQueryBuilder));
@@ -124,10 +139,16 @@ impl Script {
             let rights = match access {
                 Access::ReadWrite => "SELECT, INSERT, UPDATE, DELETE",
                 Access::AppendOnly => "SELECT, INSERT",
+                Access::ReadOnly => "SELECT",
             };
             self.statements.push(format!("GRANT {rights} ON \"{table}\" TO {}", role.quoted()));
         }
     }
+}
+
+/// Begins the definition of a column.
+pub fn col(name: &'static str) -> ColumnDef {
+    ColumnDef::new(Alias::new(name))
 }
 
 /// Makes a name known to SeaQuery.

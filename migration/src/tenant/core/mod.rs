@@ -1,9 +1,33 @@
 //! The tables of the module `core`.
 
+mod cross_cutting;
+mod patient_records;
+mod people;
+mod scheduling;
+
 use super::{ModuleMigrations, TenantMigration};
 
 /// The migrations of the module `core`.
-pub const MIGRATIONS: ModuleMigrations =
-    ModuleMigrations { module: "core", requires: &[], migrations: LIST };
+pub const MIGRATIONS: ModuleMigrations = ModuleMigrations { module: "core", requires: &[], migrations: LIST };
 
-const LIST: &[TenantMigration] = &[];
+const LIST: &[TenantMigration] = &[
+    cross_cutting::M0001,
+    people::CREATE_PATIENTS,
+    people::CREATE_TELECOMS,
+    people::CREATE_ADDRESSES,
+    people::CREATE_IDENTIFIERS,
+    people::CREATE_EMERGENCY_CONTACTS,
+    people::CREATE_SEARCH_TOKENS,
+    patient_records::CREATE_ALLERGIES,
+    patient_records::CREATE_CONDITIONS,
+    patient_records::CREATE_MEDICATIONS,
+    patient_records::CREATE_CONSENTS,
+    patient_records::CREATE_DOCUMENTS,
+    scheduling::CREATE_STAFF,
+    scheduling::CREATE_ROOMS,
+    scheduling::CREATE_SERVICES,
+    scheduling::CREATE_WORKING_HOURS,
+    scheduling::CREATE_TIME_OFF,
+    scheduling::CREATE_APPOINTMENTS,
+    scheduling::CREATE_APPOINTMENT_EVENTS,
+];

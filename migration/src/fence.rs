@@ -1,0 +1,77 @@
+//! Checks in the catalog that every table of every tenant stands behind its fences, and that the roles on which
+//! these rest are what they should be.
+
+use clinicx_persistence::SystemExecutor;
+use clinicx_types::name::SchemaName;
+use sea_orm::{DbBackend, FromQueryResult, Statement, Value};
+
+use crate::{
+    failure::DatabaseFailure,
+    system::{RoleNames, SystemRole},
+};
+
+/// The query behind [`check`]: one row for each gap.
+const QUERY: &str = include_str!("fence.sql");
+/// The query behind [`check_system`]: one row for each gap.
+const SYSTEM_QUERY: &str = include_str!("system.sql");
+
+/// Something that a schema or role should have and lacks, or has and should not.
+#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+pub struct Gap {
+    /// The schema.
+    pub schema: String,
+    /// The table or function, unless it is the schema or a role itself.
+    pub relation: Option<String>,
+    /// What is wrong, as one stable word such as `row_security_not_forced`.
+    pub gap: String,
+    /// The constraint, index or grantee at fault, where there is one.
+    pub detail: Option<String>,
+}
+
+impl std::fmt::Display for Gap {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}", self.schema)?;
+        if let Some(relation) = &self.relation {
+            write!(f, ".{relation}")?;
+        }
+        write!(f, ": {}", self.gap)?;
+        if let Some(detail) = &self.detail {
+            write!(f, " ({detail})")?;
+        }
+        Ok(())
+    }
+}
+
+/// Lists the gaps in one tenant's schema, or in every tenant's when `schema` is `None`.
+///
+/// Reads the catalog and the registry alone, so that any login of the system may ask.
+///
+/// # Errors
+/// What the database answers.
+pub async fn check(
+    db: &impl SystemExecutor,
+    names: &RoleNames,
+    schema: Option<&SchemaName>,
+) -> Result<Vec<Gap>, DatabaseFailure> {
+    let text = |role: SystemRole| Value::from(names.of(role).as_str().to_owned());
+    let values = [
+        Value::from(schema.map(|schema| schema.as_str().to_owned())),
+        text(SystemRole::Owner),
+        text(SystemRole::App),
+        text(SystemRole::Provisioner),
+    ];
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, QUERY, values);
+    db.query_all(statement).await.map_err(|error| DatabaseFailure::of("check the fences", &error))
+}
+
+/// Lists the gaps in the system's roles and rights. Reads the catalog alone, so that any login may ask.
+///
+/// # Errors
+/// What the database answers.
+pub async fn check_system(db: &impl SystemExecutor, names: &RoleNames) -> Result<Vec<Gap>, DatabaseFailure> {
+    use SystemRole::{App, Backup, Control, Migrator, Owner, Provisioner, Registrar};
+    let values = [Owner, Provisioner, Migrator, App, Backup, Control, Registrar]
+        .map(|role| Value::from(names.of(role).as_str().to_owned()));
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, SYSTEM_QUERY, values);
+    db.query_all(statement).await.map_err(|error| DatabaseFailure::of("check the roles", &error))
+}

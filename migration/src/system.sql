@@ -1,0 +1,259 @@
+-- One row for each gap in the roles and rights of the system.
+-- $1 to $7: the owner, provisioner, migrator, application, backup, control and registrar roles.
+WITH wanted (name, login, inherit, create_role, bypass_rls) AS (
+    VALUES ($1::text, false, true, false, false),
+           ($2::text, false, true, true, false),
+           ($3::text, true, false, false, false),
+           ($4::text, true, false, false, false),
+           ($5::text, true, true, false, true),
+           ($6::text, true, false, false, false),
+           ($7::text, false, true, false, false)
+),
+-- What the migrations of `public` grant; everything else is too much.
+table_right (relation, grantee, privileges) AS (
+    VALUES ('clusters', $4::text, '{SELECT}'::text[]),
+           ('clusters', $6, '{SELECT,INSERT,UPDATE}'),
+           ('tenants', $6, '{SELECT}'),
+           ('tenants', $7, '{SELECT}'),
+           ('tenant_modules', $4, '{SELECT}'),
+           ('tenant_modules', $6, '{SELECT}'),
+           ('tenant_modules', $7, '{SELECT,DELETE}'),
+           ('system_configurations', $4, '{SELECT}'),
+           ('system_configurations', $6, '{SELECT,INSERT,UPDATE,DELETE}'),
+           ('feature_flags', $4, '{SELECT}'),
+           ('feature_flags', $6, '{SELECT,INSERT,UPDATE,DELETE}'),
+           ('feature_flag_overrides', $4, '{SELECT}'),
+           ('feature_flag_overrides', $6, '{SELECT,INSERT,UPDATE,DELETE}'),
+           ('feature_flag_overrides', $7, '{SELECT,DELETE}'),
+           ('idempotency_keys', $4, '{SELECT,INSERT,UPDATE,DELETE}'),
+           ('idempotency_keys', $6, '{SELECT,INSERT,UPDATE,DELETE}'),
+           ('users', $4, '{SELECT,INSERT,UPDATE}'),
+           ('memberships', $4, '{SELECT,INSERT,UPDATE,DELETE}'),
+           ('memberships', $7, '{DELETE}'),
+           ('sessions', $4, '{SELECT,INSERT,UPDATE,DELETE}'),
+           ('sessions', $7, '{DELETE}'),
+           ('refresh_tokens', $4, '{SELECT,INSERT,UPDATE,DELETE}'),
+           ('login_attempts', $4, '{SELECT,INSERT,DELETE}'),
+           ('system_migrations', $3, '{SELECT}'),
+           ('system_migrations', $4, '{SELECT}'),
+           ('system_migrations', $6, '{SELECT}')
+),
+column_right (relation, grantee, privilege, columns) AS (
+    VALUES ('tenants', $4::text, 'SELECT',
+            '{id,slug,name,status,database_schema,schema_version,cluster,database_name,isolation,region,plan,modules,limits,time_zone,currency,locale,is_active,version,created_at,updated_at}'::text[]),
+           ('tenants', $6, 'UPDATE', '{name,plan,limits,time_zone,version,updated_at}'),
+           ('tenants', $7, 'UPDATE',
+            '{status,name,plan,modules,limits,version,updated_at,suspended_at,archived_at,purged_at}'),
+           ('memberships', $7, 'SELECT', '{tenant_id}'),
+           ('sessions', $7, 'SELECT', '{tenant_id}'),
+           ('audit_logs', 'PUBLIC', 'INSERT',
+            '{actor_kind,actor_id,actor_job,action,entity,entity_id,patient_id,request_id,source_address,before,after}'),
+           ('audit_logs', $4, 'INSERT', '{tenant_id}'),
+           ('audit_logs', $6, 'INSERT', '{tenant_id}')
+),
+function_right (schema, name, owner, definer, grantees) AS (
+    VALUES ('public', 'create_tenant_schema', $7::text, true, ARRAY[$1::text, $3, $6]),
+           ('public', 'change_tenant_status', $7, true, ARRAY[$1, $3, $6]),
+           ('public', 'end_tenant_transactions', $7, true, ARRAY[$1, $3, $6]),
+           ('public', 'drop_tenant_schema', $7, true, ARRAY[$1, $3, $6]),
+           ('public', 'set_current_tenant', $1, true, ARRAY[$3, $4, $5, $6]),
+           ('public', 'tenant_id_of', $1, true, ARRAY['PUBLIC']),
+           ('provisioning', 'check_name', $2, false, ARRAY[$7]),
+           ('provisioning', 'make_tenant', $2, true, ARRAY[$7]),
+           ('provisioning', 'fence_tenant', $2, true, ARRAY[$7]),
+           ('provisioning', 'end_transactions', $2, true, ARRAY[$7]),
+           ('provisioning', 'drop_tenant', $2, true, ARRAY[$7]),
+           ('provisioning', 'lock_tenant', $7, false, CAST('{}' AS text[]))
+),
+public_relation AS (
+    SELECT c.oid AS relation_id, CAST(c.relname AS text) AS relation, c.relkind, c.relowner, c.relacl
+    FROM pg_catalog.pg_class AS c
+    WHERE c.relnamespace = 'public'::pg_catalog.regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
+),
+routine AS (
+    SELECT CAST(n.nspname AS text) AS schema, CAST(p.proname AS text) AS name, p.prosecdef, p.proconfig, p.proowner,
+           CAST(pg_catalog.pg_get_userbyid(p.proowner) AS text) AS owner,
+           COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner)) AS acl
+    FROM pg_catalog.pg_proc AS p
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+    WHERE n.nspname IN ('public', 'provisioning')
+)
+
+SELECT 'public' AS schema, CAST(NULL AS text) AS relation, 'role_missing' AS gap, w.name AS detail
+FROM wanted AS w
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_roles AS r WHERE r.rolname = w.name)
+
+UNION ALL
+SELECT 'public', NULL, 'role_attributes', w.name
+FROM wanted AS w
+JOIN pg_catalog.pg_roles AS r ON r.rolname = w.name
+WHERE r.rolcanlogin <> w.login OR r.rolinherit <> w.inherit OR r.rolcreaterole <> w.create_role
+    OR r.rolbypassrls <> w.bypass_rls OR r.rolsuper OR r.rolcreatedb OR r.rolreplication
+
+UNION ALL
+SELECT 'public', NULL, 'role_member', w.name || ' has ' || CAST(granted.rolname AS text)
+FROM wanted AS w
+JOIN pg_catalog.pg_roles AS r ON r.rolname = w.name
+JOIN pg_catalog.pg_auth_members AS m ON m.member = r.oid
+JOIN pg_catalog.pg_roles AS granted ON granted.oid = m.roleid
+WHERE NOT (w.name IN ($2, $3) AND granted.rolname = $1)
+    AND NOT (w.name IN ($2, $4) AND granted.rolname LIKE 'tenant\_%')
+    AND NOT (w.name = $2 AND granted.rolname = 'pg_signal_backend')
+    AND NOT (w.name = $5 AND granted.rolname = 'pg_read_all_data')
+
+UNION ALL
+SELECT 'public', NULL, 'role_has_member', CAST(member.rolname AS text) || ' has ' || w.name
+FROM wanted AS w
+JOIN pg_catalog.pg_roles AS r ON r.rolname = w.name
+JOIN pg_catalog.pg_auth_members AS m ON m.roleid = r.oid
+JOIN pg_catalog.pg_roles AS member ON member.oid = m.member
+WHERE NOT (w.name = $1 AND member.rolname IN ($2, $3)) OR m.admin_option
+
+UNION ALL
+SELECT 'pg_catalog', NULL,
+       CASE g.grantee WHEN 0 THEN 'everybody_may_set_config' ELSE 'others_may_set_config' END,
+       CAST(pg_catalog.pg_get_userbyid(NULLIF(g.grantee, 0)) AS text)
+FROM pg_catalog.pg_proc AS p
+CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS g
+WHERE p.oid = 'pg_catalog.set_config(text, text, boolean)'::regprocedure AND g.grantee <> p.proowner
+    AND (g.grantee = 0 OR pg_catalog.pg_get_userbyid(g.grantee) NOT IN ($1, $2, $3, $4, $5, $6))
+
+UNION ALL
+SELECT 'pg_catalog', NULL, 'large_objects', CAST(p.proname AS text)
+FROM pg_catalog.pg_proc AS p
+CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS g
+WHERE p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace AND p.proname ~ '^lo(_|read$|write$)'
+    AND g.grantee <> p.proowner
+
+UNION ALL
+SELECT CAST(n.nspname AS text), NULL,
+       CASE g.grantee WHEN 0 THEN 'everybody_may_create' ELSE 'others_may_create' END,
+       CAST(pg_catalog.pg_get_userbyid(NULLIF(g.grantee, 0)) AS text)
+FROM pg_catalog.pg_namespace AS n
+CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) AS g
+WHERE n.nspname IN ('public', 'extensions', 'provisioning') AND g.grantee <> n.nspowner
+    AND g.privilege_type = 'CREATE'
+
+UNION ALL
+SELECT 'provisioning', NULL, 'schema_grant', CASE g.grantee WHEN 0 THEN 'PUBLIC'
+    ELSE CAST(pg_catalog.pg_get_userbyid(g.grantee) AS text) END
+FROM pg_catalog.pg_namespace AS n
+CROSS JOIN LATERAL pg_catalog.aclexplode(n.nspacl) AS g
+WHERE n.nspname = 'provisioning' AND g.privilege_type = 'USAGE' AND g.grantee <> n.nspowner
+    AND (g.grantee = 0 OR pg_catalog.pg_get_userbyid(g.grantee) NOT IN ($2, $7))
+
+UNION ALL
+SELECT CAST(n.nspname AS text), NULL, 'schema_owner', CAST(pg_catalog.pg_get_userbyid(n.nspowner) AS text)
+FROM pg_catalog.pg_namespace AS n
+JOIN pg_catalog.pg_roles AS r ON r.oid = n.nspowner
+WHERE (n.nspname = 'public' AND r.rolname <> $1)
+    OR (n.nspname IN ('extensions', 'provisioning') AND NOT r.rolsuper)
+
+UNION ALL
+SELECT 'public', NULL, 'everybody_may_use_database', g.privilege_type
+FROM pg_catalog.pg_database AS d
+CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(d.datacl, pg_catalog.acldefault('d', d.datdba))) AS g
+WHERE d.datname = pg_catalog.current_database() AND g.grantee = 0
+
+UNION ALL
+SELECT 'public', NULL, 'database_grant', w.name || ' ' || g.privilege_type
+FROM pg_catalog.pg_database AS d
+CROSS JOIN LATERAL pg_catalog.aclexplode(d.datacl) AS g
+JOIN wanted AS w ON w.name = pg_catalog.pg_get_userbyid(g.grantee)
+WHERE d.datname = pg_catalog.current_database() AND g.privilege_type <> 'CONNECT'
+    AND NOT (w.name = $2 AND g.privilege_type = 'CREATE')
+
+UNION ALL
+SELECT 'extensions', NULL, 'extension_missing', e.name
+FROM (VALUES ('btree_gist'), ('pg_trgm')) AS e (name)
+WHERE NOT EXISTS (
+    SELECT FROM pg_catalog.pg_extension AS x
+    JOIN pg_catalog.pg_namespace AS n ON n.oid = x.extnamespace
+    WHERE x.extname = e.name AND n.nspname = 'extensions')
+
+UNION ALL
+SELECT f.schema, f.name, 'provisioning_function', NULL
+FROM function_right AS f
+WHERE NOT EXISTS (
+    SELECT FROM routine AS p
+    WHERE p.schema = f.schema AND p.name = f.name AND p.owner = f.owner AND p.prosecdef = f.definer
+        AND p.proconfig = ARRAY['search_path=pg_catalog, pg_temp'])
+
+UNION ALL
+SELECT p.schema, p.name, 'function', p.owner
+FROM routine AS p
+WHERE NOT EXISTS (
+    SELECT FROM function_right AS f
+    WHERE f.schema = p.schema AND f.name = p.name AND f.owner = p.owner AND f.definer = p.prosecdef)
+
+UNION ALL
+SELECT p.schema, p.name, 'function_grant', g.grantee
+FROM function_right AS f
+JOIN routine AS p ON p.schema = f.schema AND p.name = f.name
+CROSS JOIN LATERAL (
+    SELECT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE CAST(pg_catalog.pg_get_userbyid(x.grantee) AS text) END AS grantee,
+           x.is_grantable
+    FROM pg_catalog.aclexplode(p.acl) AS x
+    WHERE x.grantee <> p.proowner
+) AS g
+WHERE g.is_grantable OR g.grantee <> ALL (f.grantees)
+
+UNION ALL
+SELECT 'public', c.relation, 'owner', CAST(pg_catalog.pg_get_userbyid(c.relowner) AS text)
+FROM public_relation AS c
+WHERE pg_catalog.pg_get_userbyid(c.relowner) <> $1
+
+UNION ALL
+SELECT 'public', c.relation, 'grant', g.grantee || ' ' || g.privilege_type
+FROM public_relation AS c
+CROSS JOIN LATERAL (
+    SELECT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE CAST(pg_catalog.pg_get_userbyid(x.grantee) AS text) END AS grantee,
+           x.privilege_type, x.is_grantable
+    FROM pg_catalog.aclexplode(c.relacl) AS x
+    WHERE x.grantee <> c.relowner
+) AS g
+WHERE g.is_grantable
+    OR NOT EXISTS (
+        SELECT FROM table_right AS w
+        WHERE w.relation = c.relation AND w.grantee = g.grantee AND g.privilege_type = ANY (w.privileges))
+
+UNION ALL
+SELECT 'public', c.relation, 'column_grant', g.grantee || ' ' || g.privilege_type || ' ' || CAST(a.attname AS text)
+FROM public_relation AS c
+JOIN pg_catalog.pg_attribute AS a ON a.attrelid = c.relation_id
+CROSS JOIN LATERAL (
+    SELECT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE CAST(pg_catalog.pg_get_userbyid(x.grantee) AS text) END AS grantee,
+           x.privilege_type, x.is_grantable
+    FROM pg_catalog.aclexplode(a.attacl) AS x
+    WHERE x.grantee <> c.relowner
+) AS g
+WHERE g.is_grantable
+    OR NOT EXISTS (
+        SELECT FROM column_right AS w
+        WHERE w.relation = c.relation AND w.grantee = g.grantee AND w.privilege = g.privilege_type
+            AND a.attname = ANY (w.columns))
+
+UNION ALL
+SELECT 'public', c.relation, 'trigger', CAST(t.tgname AS text)
+FROM public_relation AS c
+JOIN pg_catalog.pg_trigger AS t ON t.tgrelid = c.relation_id
+WHERE NOT t.tgisinternal OR t.tgenabled <> 'O'
+
+UNION ALL
+SELECT 'public', c.relation, 'rule', CAST(r.rulename AS text)
+FROM public_relation AS c
+JOIN pg_catalog.pg_rewrite AS r ON r.ev_class = c.relation_id
+WHERE c.relkind IN ('r', 'p')
+
+UNION ALL
+SELECT 'public', c.relation, 'policy', CAST(p.polname AS text)
+FROM public_relation AS c
+JOIN pg_catalog.pg_policy AS p ON p.polrelid = c.relation_id
+
+UNION ALL
+SELECT 'public', NULL, 'default_privileges', CAST(pg_catalog.pg_get_userbyid(d.defaclrole) AS text)
+FROM pg_catalog.pg_default_acl AS d
+LEFT JOIN LATERAL pg_catalog.aclexplode(d.defaclacl) AS g ON true
+WHERE pg_catalog.pg_get_userbyid(d.defaclrole) IN ($1, $2, $3, $4, $5, $6, $7) AND g.grantee <> d.defaclrole
+
+ORDER BY 1, 2, 3, 4

@@ -1,0 +1,76 @@
+//! Adopts a schema whose tables exist already: its ledger is written without running what it names.
+
+use std::collections::BTreeMap;
+
+use clinicx_types::version::SchemaVersion;
+
+use super::{
+    apply::{self, MigrateError, Subject},
+    ledger::{self, Origin},
+    plan::{Plan, PlannedMigration},
+    script::Script,
+};
+use crate::owner::{OwnerLogin, OwnerTransaction};
+
+/// Marks the first migrations of each named module as applied, up to the given number, and writes the registry.
+///
+/// What they would have made must stand there already, fences included: [`crate::fence::check`] tells.
+///
+/// # Errors
+/// [`MigrateError::BaselineTooFar`], [`MigrateError::AlreadyInLedger`], [`MigrateError::UnknownTenant`],
+/// [`MigrateError::Plan`], [`MigrateError::Database`].
+pub async fn baseline(
+    login: &OwnerLogin,
+    plan: &Plan,
+    subject: &Subject,
+    upto: &BTreeMap<&str, i32>,
+) -> Result<SchemaVersion, MigrateError> {
+    let plan = plan.of_modules(upto.keys().copied())?;
+    let known = plan.counts();
+    for (module, claimed) in upto {
+        let known = known.get(module).copied().unwrap_or_default();
+        if *claimed > known || *claimed < 0 {
+            return Err(MigrateError::BaselineTooFar {
+                module: (*module).to_owned(),
+                known,
+                claimed: *claimed,
+            });
+        }
+    }
+    let mut slot = None;
+    let tx = apply::begin(login, &mut slot, subject).await?;
+    let version = write(&tx, &plan, subject, upto).await?;
+    tx.commit().await?.close().await;
+    Ok(version)
+}
+
+async fn write(
+    tx: &OwnerTransaction,
+    plan: &Plan,
+    subject: &Subject,
+    upto: &BTreeMap<&str, i32>,
+) -> Result<SchemaVersion, MigrateError> {
+    apply::lock_registry_row(tx, subject).await?;
+    let target = subject.target();
+    let read = |error| MigrateError::database("read the ledger", &error);
+    if ledger::exists(tx, subject.schema.as_str()).await.map_err(read)? {
+        let rows = ledger::read(tx).await.map_err(read)?;
+        if let Some(row) = rows.into_iter().find(|row| upto.contains_key(row.module.as_str())) {
+            return Err(MigrateError::AlreadyInLedger(row.module));
+        }
+    } else {
+        let mut script = Script::new(target.clone());
+        ledger::create(&mut script);
+        tx.run("create the ledger", script.into_statements().join(";\n")).await?;
+    }
+    let is_claimed =
+        |one: &&PlannedMigration| upto.get(one.module).is_some_and(|claimed| one.position <= *claimed);
+    let rows: Vec<_> = plan.migrations().iter().filter(is_claimed).map(|one| (one, None)).collect();
+    if let Some(insert) = ledger::insert(&target, &rows, Origin::Baseline) {
+        tx.run("write the ledger", insert).await?;
+    }
+    let counts =
+        plan.modules().map(|module| (module, upto.get(module).copied().unwrap_or_default())).collect();
+    let (version, _) = apply::write_registry(tx, plan, subject.tenant_id, &counts).await?;
+    Ok(version)
+}
