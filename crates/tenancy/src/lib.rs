@@ -1,1 +1,30 @@
-//! clinicx-tenancy
+//! The registry of tenants: how they come to be, where they live, in which state they are, and how they end.
+//!
+//! The crate owns the tables `tenants`, `tenant_modules` and `clusters` of the system schema, and the order of
+//! steps that make a tenant's schema. **Invariant:** a tenant is either complete and in the registry, or not
+//! there at all: its row, role, schema, tables and first administrator are one transaction. **Invariant:** a
+//! tenant that is not active is fenced in the database, so that no process with an old cache writes to it.
+//!
+//! It knows no module by name: the application gives it a [`ModuleRegistry`]. Entry points: [`Tenancy`] for what
+//! an operator does, [`registry`] for reading, [`Resolver`] for the requests of a service.
+
+mod audit;
+pub mod draft;
+pub mod error;
+mod lifecycle;
+pub mod module;
+mod provisioning;
+pub mod registry;
+pub mod resolver;
+pub mod scope;
+pub mod service;
+pub mod tenant;
+
+pub use draft::{NewTenant, TenantDraft, TenantPatch};
+pub use error::TenancyError;
+pub use lifecycle::Purge;
+pub use module::{Module, ModuleError, ModuleRegistry};
+pub use resolver::Resolver;
+pub use scope::PlatformScope;
+pub use service::{ClusterEntry, Tenancy, TenancyOptions};
+pub use tenant::{Isolation, Tenant, TenantStatus};

@@ -1,0 +1,34 @@
+//! The audit row of a platform's action on a tenant.
+
+use clinicx_types::id::TenantId;
+use sea_orm::{Statement, raw_sql};
+use serde_json::Value;
+
+use crate::scope::PlatformScope;
+
+/// What was done to a tenant.
+#[derive(Clone, Debug)]
+pub(crate) struct Action {
+    pub(crate) name: &'static str,
+    pub(crate) tenant_id: TenantId,
+    pub(crate) before: Option<Value>,
+    pub(crate) after: Option<Value>,
+}
+
+/// Writes the statement that records it; it belongs into the transaction of what was done.
+pub(crate) fn statement(by: &PlatformScope, action: Action) -> Statement {
+    let Action { name, tenant_id, before, after } = action;
+    let actor_kind = by.actor.kind();
+    let actor_id = by.actor.user_id().map(|id| id.uuid());
+    let actor_job = by.actor.job();
+    let request_id = by.request_id.uuid();
+    let source = by.source.map(|address| address.to_string());
+    raw_sql!(
+        Postgres,
+        r#"INSERT INTO public.audit_logs
+               (tenant_id, actor_kind, actor_id, actor_job, action, entity, entity_id, request_id, source_address,
+                before, after)
+           VALUES ({tenant_id}, {actor_kind}, {actor_id}, {actor_job}, {name}, 'tenant', {tenant_id}, {request_id},
+                   CAST({source} AS inet), {before}, {after})"#
+    )
+}

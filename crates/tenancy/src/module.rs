@@ -1,0 +1,179 @@
+//! The modules that the application was built with, and what a tenant with some of them has.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use clinicx_migration::tenant::{ModuleMigrations, Plan, PlanError};
+use clinicx_types::{
+    module::{EventType, ModuleFacts},
+    name::{ModuleName, NameError},
+    permission::PermissionRule,
+};
+
+use crate::{error::TenancyError, tenant::Tenant};
+
+/// A part of the service that a tenant can have.
+#[derive(Clone, Copy, Debug)]
+pub struct Module {
+    /// Its name, such as `dental`.
+    pub name: &'static str,
+    /// Its tables. A module that requires no other belongs to every tenant.
+    pub migrations: ModuleMigrations,
+    /// Its rights and events.
+    pub facts: ModuleFacts,
+}
+
+/// Why modules can't make an application together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ModuleError {
+    /// A module's name is none, or its migrations go by another.
+    #[error("module {0:?} has a name that is none, or migrations under another")]
+    Name(&'static str),
+    /// Two modules declare the same permission.
+    #[error("permission {0} is declared twice")]
+    PermissionTwice(&'static str),
+    /// Two modules declare the same event.
+    #[error("event {0} is declared twice")]
+    EventTwice(&'static str),
+    /// Their migrations don't fit together.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+/// The modules of an application.
+#[derive(Clone, Debug)]
+pub struct ModuleRegistry {
+    modules: BTreeMap<ModuleName, Module>,
+    plan: Plan,
+}
+
+impl ModuleRegistry {
+    /// Puts modules together and checks that they fit.
+    ///
+    /// # Errors
+    /// [`ModuleError`].
+    pub fn new(modules: impl IntoIterator<Item = Module>) -> Result<Self, ModuleError> {
+        let mut by_name = BTreeMap::new();
+        let mut permissions = BTreeSet::new();
+        let mut events = BTreeSet::new();
+        let mut migrations = Vec::new();
+        for module in modules {
+            let name =
+                ModuleName::parse(module.name).map_err(|_: NameError| ModuleError::Name(module.name))?;
+            if module.migrations.module != module.name {
+                return Err(ModuleError::Name(module.name));
+            }
+            for rule in module.facts.permissions {
+                if !permissions.insert(rule.permission) {
+                    return Err(ModuleError::PermissionTwice(rule.permission.0));
+                }
+            }
+            for event in module.facts.events {
+                if !events.insert(*event) {
+                    return Err(ModuleError::EventTwice(event.0));
+                }
+            }
+            migrations.push(module.migrations);
+            by_name.insert(name, module);
+        }
+        Ok(Self { modules: by_name, plan: Plan::new(migrations)? })
+    }
+
+    /// Returns every module's migrations.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Lists the names of the modules.
+    pub fn names(&self) -> impl Iterator<Item = &ModuleName> {
+        self.modules.keys()
+    }
+
+    /// Finds a module.
+    pub fn find(&self, name: &str) -> Option<&Module> {
+        self.modules.iter().find(|(known, _)| known.as_str() == name).map(|(_, module)| module)
+    }
+
+    /// Lists every line of the permission table.
+    pub fn permissions(&self) -> impl Iterator<Item = &'static PermissionRule> {
+        self.modules.values().flat_map(|module| module.facts.permissions)
+    }
+
+    /// Lists the lines of the permission table of some modules.
+    pub fn permissions_of<'a>(
+        &'a self,
+        names: &'a BTreeSet<ModuleName>,
+    ) -> impl Iterator<Item = &'static PermissionRule> + 'a {
+        names.iter().filter_map(|name| self.modules.get(name)).flat_map(|module| module.facts.permissions)
+    }
+
+    /// Lists every event.
+    pub fn events(&self) -> impl Iterator<Item = EventType> + '_ {
+        self.modules.values().flat_map(|module| module.facts.events.iter().copied())
+    }
+
+    /// Adds what the named modules require, and what every tenant has.
+    pub fn with_required(&self, names: impl IntoIterator<Item = ModuleName>) -> BTreeSet<ModuleName> {
+        let base = self.modules.iter().filter(|(_, module)| module.migrations.requires.is_empty());
+        let mut open: Vec<ModuleName> = base.map(|(name, _)| name.clone()).chain(names).collect();
+        let mut all = BTreeSet::new();
+        while let Some(name) = open.pop() {
+            if let Some(module) = self.modules.get(&name) {
+                let required = |requires: &&'static str| ModuleName::parse(requires).ok();
+                open.extend(module.migrations.requires.iter().filter_map(required));
+            }
+            all.insert(name);
+        }
+        all
+    }
+
+    /// Refuses a tenant whose schema is older than what this program reads and writes, or that has a module
+    /// which this program was built without.
+    ///
+    /// # Errors
+    /// [`TenancyError::UpgradeRequired`].
+    pub fn require_served(&self, tenant: &Tenant) -> Result<(), TenancyError> {
+        let plan = self.plan.of_modules(tenant.modules.iter().map(ModuleName::as_str));
+        let needed = plan.map_err(|_| TenancyError::UpgradeRequired)?.version();
+        let has = tenant.schema_version;
+        let recent = has.core >= needed.core && has.modules >= needed.modules;
+        if recent { Ok(()) } else { Err(TenancyError::UpgradeRequired) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: ModuleFacts = ModuleFacts { permissions: &[], events: &[] };
+
+    fn module(name: &'static str, requires: &'static [&'static str]) -> Module {
+        Module { name, migrations: ModuleMigrations { module: name, requires, migrations: &[] }, facts: NONE }
+    }
+
+    #[test]
+    fn what_modules_require_comes_with_them() {
+        let registry = ModuleRegistry::new([
+            module("core", &[]),
+            module("dental", &["core"]),
+            module("lab", &["dental"]),
+        ])
+        .unwrap();
+        let check = |names: &[&str], expected: &[&str]| {
+            let names = names.iter().map(|name| ModuleName::parse(name).unwrap());
+            let all = registry.with_required(names);
+            assert_eq!(all.iter().map(ModuleName::as_str).collect::<Vec<_>>(), expected);
+        };
+        check(&[], &["core"]);
+        check(&["dental"], &["core", "dental"]);
+        check(&["lab"], &["core", "dental", "lab"]);
+    }
+
+    #[test]
+    fn modules_that_do_not_fit_are_refused() {
+        let twice = ModuleRegistry::new([module("core", &[]), module("core", &[])]).unwrap_err();
+        assert!(matches!(twice, ModuleError::Plan(PlanError::Unordered(_))), "{twice:?}");
+        let alien = Module { name: "lab", ..module("core", &[]) };
+        assert_eq!(ModuleRegistry::new([alien]).unwrap_err(), ModuleError::Name("lab"));
+        assert_eq!(ModuleRegistry::new([module("a b", &[])]).unwrap_err(), ModuleError::Name("a b"));
+    }
+}

@@ -1,0 +1,195 @@
+//! Makes a tenant: registry row, role, schema, tables, ledger and first administrator in one transaction.
+//!
+//! Nobody sees anything of it before the commit, and the server undoes all of it when the commit does not come:
+//! an error, a killed process or backend, or a dropped future leaves nothing behind.
+
+use clinicx_migration::{
+    owner::{OwnerConnection, OwnerTransaction},
+    tenant::{Plan, apply, render, script::ScriptTarget},
+};
+use clinicx_persistence::{Failure, SystemExecutor};
+use clinicx_types::{
+    id::TenantId,
+    name::{ModuleName, SchemaName},
+};
+use sea_orm::{DbErr, Statement, raw_sql};
+use serde_json::json;
+
+use crate::{
+    audit,
+    draft::{NewTenant, Tombstone},
+    error::TenancyError,
+    scope::PlatformScope,
+    service::Tenancy,
+    tenant::{Tenant, TenantStatus},
+};
+
+/// The settings of a creation: how long it waits for another of the same slug, and how long a step may take.
+const SETTINGS: &str = "SET LOCAL lock_timeout TO '30s'; SET LOCAL statement_timeout TO '120s'";
+
+impl Tenancy {
+    /// Makes a tenant that is ready to serve, with `finish` (its first administrator, say) in the same
+    /// transaction. Writes an audit row.
+    ///
+    /// Of several at once with one slug exactly one succeeds.
+    ///
+    /// # Errors
+    /// [`TenancyError::SlugTaken`], [`TenancyError::Invalid`] when the modules don't fit,
+    /// [`TenancyError::Database`].
+    #[tracing::instrument(name = "tenancy.create", skip_all, fields(tenant.id = %new.id, tenant.slug = %new.slug))]
+    pub async fn create(
+        &self,
+        new: NewTenant,
+        by: &PlatformScope,
+        finish: Vec<Statement>,
+    ) -> Result<Tenant, TenancyError> {
+        let plan = self
+            .modules()
+            .plan()
+            .of_modules(new.modules.iter().map(ModuleName::as_str))
+            .map_err(|error| TenancyError::field("/modules", "unknown_module", &error.to_string()))?;
+        let tenant = describe(new.clone(), &plan, by);
+        let target = target(tenant.id, &tenant.database_schema);
+        let _turn = self.turn().await;
+        let connection = self.owner_connection().await?;
+        let tx = open(connection, &target).await?;
+        match fill(&tx, &tenant, new.tombstone, &plan, by, finish).await {
+            Ok(()) => {
+                let connection =
+                    tx.commit().await.map_err(|failure| TenancyError::Database(failure.failure))?;
+                self.park(connection).await;
+                tracing::info!(schema.version = %tenant.schema_version, "tenant created");
+                Ok(tenant)
+            }
+            Err(error) => {
+                // A connection that can't even roll back is closed, which rolls back too.
+                if let Ok(connection) = tx.rollback().await {
+                    self.park(connection).await;
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Returns for whom a tenant's scripts are written.
+pub(crate) fn target(tenant_id: TenantId, schema: &SchemaName) -> ScriptTarget {
+    ScriptTarget { tenant_id, schema: schema.clone(), role: Some(schema.role()) }
+}
+
+fn describe(new: NewTenant, plan: &Plan, by: &PlatformScope) -> Tenant {
+    let now = by.now();
+    Tenant {
+        id: new.id,
+        database_schema: new.slug.schema(),
+        slug: new.slug,
+        name: new.name,
+        status: TenantStatus::Active,
+        schema_version: plan.version(),
+        modules: new.modules,
+        isolation: new.isolation,
+        cluster: new.cluster,
+        database: None,
+        region: new.region,
+        plan: new.plan,
+        limits: json!({}),
+        time_zone: new.time_zone,
+        currency: new.currency,
+        locale: new.locale,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+async fn open(connection: OwnerConnection, target: &ScriptTarget) -> Result<OwnerTransaction, TenancyError> {
+    let settings = format!("{SETTINGS}; {}", render::settings(target));
+    connection.begin(&settings).await.map_err(|failure| TenancyError::Database(failure.failure))
+}
+
+async fn fill(
+    tx: &OwnerTransaction,
+    tenant: &Tenant,
+    tombstone: Tombstone,
+    plan: &Plan,
+    by: &PlatformScope,
+    finish: Vec<Statement>,
+) -> Result<(), TenancyError> {
+    if tombstone == Tombstone::Remove {
+        let slug = tenant.slug.as_str();
+        let remove =
+            raw_sql!(Postgres, r#"DELETE FROM public.tenants WHERE slug = {slug} AND status = 'purged'"#);
+        tx.execute(remove).await?;
+    }
+    tx.execute(registry_row(tenant)).await.map_err(taken)?;
+    tx.run("make the tenant's schema", script(tenant, plan)).await.map_err(|failure| {
+        // The schema or the role stands there without a tenant: another installation of the cluster has it.
+        match failure.sqlstate() {
+            Some("42P06" | "42710") => TenancyError::SlugTaken,
+            _ => TenancyError::Database(failure.failure),
+        }
+    })?;
+    for statement in finish {
+        tx.execute(statement).await?;
+    }
+    let after = json!({
+        "slug": tenant.slug, "modules": tenant.modules, "schema_version": tenant.schema_version,
+        "cluster": tenant.cluster, "isolation": tenant.isolation,
+    });
+    let action =
+        audit::Action { name: "tenant.created", tenant_id: tenant.id, before: None, after: Some(after) };
+    tx.execute(audit::statement(by, action)).await?;
+    Ok(())
+}
+
+/// The row as it is until the schema stands: nothing routes to it, and nobody else sees it.
+fn registry_row(tenant: &Tenant) -> Statement {
+    let id = tenant.id;
+    let (slug, name, schema) = (tenant.slug.as_str(), tenant.name.as_str(), tenant.database_schema.as_str());
+    let (cluster, isolation) = (tenant.cluster.as_str(), tenant.isolation.as_str());
+    let (region, plan, limits) = (tenant.region.as_deref(), tenant.plan.as_deref(), tenant.limits.clone());
+    let (time_zone, currency, locale) =
+        (tenant.time_zone.name(), tenant.currency.code(), tenant.locale.as_str());
+    let now = tenant.created_at;
+    raw_sql!(
+        Postgres,
+        r#"INSERT INTO public.tenants
+               (id, slug, name, status, database_schema, cluster, isolation, region, plan, limits, time_zone,
+                currency, locale, created_at, updated_at)
+           VALUES ({id}, {slug}, {name}, 'provisioning', {schema}, {cluster}, {isolation}, {region}, {plan}, {limits},
+                   {time_zone}, {currency}, {locale}, {now}, {now})"#
+    )
+}
+
+/// Everything from the schema to the row's becoming active, as one batch: one round trip. It holds no word of the
+/// caller's; ids, names and numbers have been parsed into types that need no escaping.
+fn script(tenant: &Tenant, plan: &Plan) -> String {
+    let id = tenant.id;
+    let schema = tenant.database_schema.literal();
+    let counts = plan.counts();
+    let modules: Vec<String> =
+        counts.iter().map(|(module, count)| format!("('{id}', '{module}', {count})")).collect();
+    let names: Vec<&str> = counts.keys().copied().collect();
+    format!(
+        "SELECT public.create_tenant_schema('{id}', {schema});\n\
+         {lock};\n\
+         {tables}\
+         INSERT INTO public.tenant_modules (tenant_id, module, schema_version) VALUES {modules};\n\
+         UPDATE public.tenants SET status = 'active', schema_version = '{version}', modules = '{{{names}}}' \
+         WHERE id = '{id}'",
+        lock = apply::lock_statement(&tenant.database_schema),
+        tables = render::whole(plan, &target(tenant.id, &tenant.database_schema)),
+        modules = modules.join(", "),
+        names = names.join(","),
+        version = plan.version(),
+    )
+}
+
+fn taken(error: DbErr) -> TenancyError {
+    let failure = Failure::of(&error);
+    if failure.broke("ux_tenants__slug") || failure.broke("ux_tenants__database_schema") {
+        TenancyError::SlugTaken
+    } else {
+        TenancyError::Database(failure)
+    }
+}
