@@ -1,0 +1,178 @@
+//! Everything that this crate can refuse.
+
+use std::time::Duration;
+
+use clinicx_persistence::{Failure, FailureKind};
+use clinicx_types::{
+    error::{DomainError, ErrorKind, FieldError},
+    name::TenantSlug,
+};
+use sea_orm::DbErr;
+
+use crate::token::TokenError;
+
+/// Why a log-in, a token or a change of accounts was refused.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// No such account, a wrong password, a disabled account, or no part of the tenant: deliberately one answer.
+    #[error("the address, the password or the tenant is not right")]
+    InvalidCredentials,
+    /// The access token is not one of ours, has expired, or its session has ended.
+    #[error("the access token is not valid")]
+    InvalidToken(#[source] TokenError),
+    /// The refresh token is unknown, used, or its session has ended.
+    #[error("the refresh token is not valid")]
+    InvalidRefreshToken,
+    /// The user belongs to several tenants and named none.
+    #[error("the account belongs to several tenants; name one of them")]
+    TenantRequired {
+        /// The tenants to choose from.
+        tenants: Vec<TenantSlug>,
+    },
+    /// The tenant is suspended.
+    #[error("the tenant is suspended")]
+    TenantSuspended,
+    /// The tenant is archived.
+    #[error("the tenant has ended")]
+    TenantGone,
+    /// The password is right, and the account belongs to no tenant.
+    #[error("the account belongs to no tenant")]
+    NoMembership,
+    /// Too many wrong passwords for this account, or from this address.
+    #[error("too many failed attempts; try again later")]
+    TooManyAttempts {
+        /// When the next attempt can succeed.
+        retry_after: Duration,
+    },
+    /// There is no such thing, or the actor may not know of it.
+    #[error("there is no such {thing}")]
+    NotFound {
+        /// The kind of thing.
+        thing: &'static str,
+    },
+    /// The thing has changed since the caller read it.
+    #[error("the {thing} has changed since it was read")]
+    Stale {
+        /// The kind of thing.
+        thing: &'static str,
+    },
+    /// There is an account with this address already.
+    #[error("there is an account with this address already")]
+    EmailTaken,
+    /// Parts of the input mean nothing, or something that is not allowed.
+    #[error("the input is not acceptable")]
+    Invalid(Vec<FieldError>),
+    /// More passwords wait to be checked than can be in reasonable time.
+    #[error("the service is busy checking passwords")]
+    Busy,
+    /// A password could not be hashed, a token not be signed, or the system has no randomness.
+    #[error("a cryptographic operation failed: {0}")]
+    Crypto(&'static str),
+    /// The database refused or failed.
+    #[error("the database refused the operation")]
+    Database(#[source] Failure),
+}
+
+impl IdentityError {
+    /// Makes the error of one wrong field.
+    pub fn invalid(pointer: &str, code: &str, detail: &str) -> Self {
+        Self::Invalid(vec![FieldError::new(pointer, code, detail)])
+    }
+
+    /// Returns the tenants to choose from, when one has to be named.
+    pub fn tenants(&self) -> &[TenantSlug] {
+        match self {
+            Self::TenantRequired { tenants } => tenants,
+            _ => &[],
+        }
+    }
+
+    /// Returns after how long another try can succeed, where that is known.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::TooManyAttempts { retry_after } => Some(*retry_after),
+            Self::Busy => Some(Duration::from_secs(1)),
+            _ => None,
+        }
+    }
+
+    /// Puts a prefix before the pointers of wrong fields, for input that stood inside a larger body.
+    #[must_use]
+    pub fn under(self, prefix: &str) -> Self {
+        match self {
+            Self::Invalid(fields) => Self::Invalid(
+                fields
+                    .into_iter()
+                    .map(|field| FieldError { pointer: format!("{prefix}{}", field.pointer), ..field })
+                    .collect(),
+            ),
+            other => other,
+        }
+    }
+}
+
+impl From<DbErr> for IdentityError {
+    fn from(error: DbErr) -> Self {
+        Self::Database(Failure::of(&error))
+    }
+}
+
+impl DomainError for IdentityError {
+    fn kind(&self) -> ErrorKind {
+        match self {
+            Self::InvalidCredentials | Self::InvalidToken(_) | Self::InvalidRefreshToken => {
+                ErrorKind::Unauthenticated
+            }
+            Self::TenantRequired { .. } | Self::EmailTaken => ErrorKind::Conflict,
+            Self::TenantSuspended | Self::NoMembership => ErrorKind::Forbidden,
+            Self::TenantGone => ErrorKind::Gone,
+            Self::TooManyAttempts { .. } => ErrorKind::Throttled,
+            Self::NotFound { .. } => ErrorKind::NotFound,
+            Self::Stale { .. } => ErrorKind::Stale,
+            Self::Invalid(_) => ErrorKind::Invalid,
+            Self::Busy => ErrorKind::Unavailable,
+            Self::Crypto(_) => ErrorKind::Internal,
+            Self::Database(failure) => failure.error_kind(),
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Self::InvalidCredentials => "invalid_credentials",
+            Self::InvalidToken(_) => "invalid_token",
+            Self::InvalidRefreshToken => "invalid_refresh_token",
+            Self::TenantRequired { .. } => "tenant_required",
+            Self::TenantSuspended => "tenant_suspended",
+            Self::TenantGone => "tenant_gone",
+            Self::NoMembership => "no_membership",
+            Self::TooManyAttempts { .. } => "too_many_attempts",
+            Self::NotFound { .. } => "not_found",
+            Self::Stale { .. } => "version_mismatch",
+            Self::EmailTaken => "email_taken",
+            Self::Invalid(_) => "invalid",
+            Self::Busy => "unavailable",
+            Self::Crypto(_) => "internal",
+            Self::Database(failure) => failure.code(),
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::Database(Failure { kind: FailureKind::Internal, .. }) | Self::Crypto(_) => {
+                "something went wrong inside the service".to_owned()
+            }
+            Self::TenantRequired { tenants } => {
+                let names: Vec<&str> = tenants.iter().map(TenantSlug::as_str).collect();
+                format!("the account belongs to several tenants; name one of them: {}", names.join(", "))
+            }
+            other => other.to_string(),
+        }
+    }
+
+    fn fields(&self) -> Vec<FieldError> {
+        match self {
+            Self::Invalid(fields) => fields.clone(),
+            _ => Vec::new(),
+        }
+    }
+}

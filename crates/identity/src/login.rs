@@ -1,0 +1,387 @@
+//! Logging in with a password.
+
+use clinicx_persistence::{Actor, SystemExecutor, SystemTransaction};
+use clinicx_types::{
+    error::DomainError,
+    id::{SessionId, TenantId, UserId},
+    name::TenantSlug,
+};
+use sea_orm::{DbErr, FromQueryResult, JsonValue, raw_sql};
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::{
+    attempt::{self, Subject},
+    audit,
+    dto::{LoginRequest, Tokens},
+    email::{MAX_ADDRESS_BYTES, lookup_key},
+    error::IdentityError,
+    identity::{Identity, later, settle},
+    password::{PasswordHash, Turn},
+    scope::Origin,
+    secret::RefreshToken,
+    session::{self, NewSession},
+};
+
+/// The account that somebody wants to log in to, with the tenants to which it belongs.
+///
+/// All of it comes from one query before the password is checked, so that what happens afterwards takes the same
+/// time whether the password, the account or the membership was wrong.
+struct Candidate {
+    id: UserId,
+    password: Option<String>,
+    enabled: bool,
+    is_operator: bool,
+    places: Vec<Place>,
+}
+
+#[derive(FromQueryResult)]
+struct CandidateRow {
+    id: UserId,
+    password_hash: Option<String>,
+    enabled: bool,
+    is_operator: bool,
+    places: JsonValue,
+}
+
+/// A tenant to which an account belongs.
+#[derive(Clone, Debug, Deserialize)]
+struct Place {
+    tenant_id: TenantId,
+    slug: TenantSlug,
+    status: String,
+}
+
+/// Where a log-in leads: to a tenant, or to the platform.
+type Destination = Option<TenantId>;
+
+/// A log-in that leads somewhere.
+struct Admission<'a> {
+    candidate: &'a Candidate,
+    place: Destination,
+    /// The hash of the password with today's parameters, when the stored one has others.
+    fresh: Option<PasswordHash>,
+    subject: &'a Subject,
+}
+
+/// Why a log-in with the right password leads nowhere.
+enum Refusal {
+    /// As if the password had been wrong.
+    Unknown(&'static str),
+    /// With an answer of its own, because only the account's owner gets it.
+    Said(IdentityError),
+}
+
+impl Identity {
+    /// Logs somebody in. Writes an audit row of the success or the failure.
+    ///
+    /// A caller that goes away while the password is checked learns nothing, and its guess still takes its turn.
+    ///
+    /// # Errors
+    /// [`IdentityError::InvalidCredentials`] for an unknown or disabled account, a wrong password, a tenant that does
+    /// not exist or to which the account does not belong. Behind the right password:
+    /// [`IdentityError::TenantRequired`], [`IdentityError::TenantSuspended`], [`IdentityError::TenantGone`],
+    /// [`IdentityError::NoMembership`]. Before everything: [`IdentityError::TooManyAttempts`].
+    #[tracing::instrument(name = "identity.login", skip_all, fields(request.id = %origin.request_id))]
+    pub async fn login(&self, request: LoginRequest, origin: &Origin) -> Result<Tokens, IdentityError> {
+        let key = lookup_key(&request.email);
+        let subject = Subject::new(&self.attempts_key, &key, origin.source);
+        self.refuse_locked(&subject).await?;
+        let candidate = self.candidate(key).await?;
+        let turn = self.passwords.turn().await?;
+        // Once more, now that the turn has come: otherwise all who waited would still have their guess.
+        self.refuse_locked(&subject).await?;
+        let stored = candidate.as_ref().and_then(|candidate| candidate.password.clone());
+        let verdict =
+            self.passwords.verify(&turn, &request.password, stored.map(PasswordHash::stored)).await?;
+        let outcome = match &candidate {
+            None => Err(("unknown_account", None)),
+            Some(candidate) if !verdict.matches => Err(("wrong_password", Some(candidate.id))),
+            Some(candidate) if !candidate.enabled => Err(("disabled", Some(candidate.id))),
+            Some(candidate) => match destination(candidate, request.tenant.as_ref()) {
+                Ok(place) => Ok((candidate, place)),
+                Err(Refusal::Unknown(reason)) => Err((reason, Some(candidate.id))),
+                Err(Refusal::Said(error)) => {
+                    return self.refuse_known(candidate.id, &subject, error, origin).await;
+                }
+            },
+        };
+        match outcome {
+            Ok((candidate, place)) => {
+                let fresh = self.fresh_hash(&turn, &request, verdict.outdated).await?;
+                drop(turn);
+                self.admit(Admission { candidate, place, fresh, subject: &subject }, origin).await
+            }
+            Err((reason, user)) => {
+                self.fail(&subject, reason, user, origin).await?;
+                drop(turn);
+                Err(IdentityError::InvalidCredentials)
+            }
+        }
+    }
+
+    async fn refuse_locked(&self, subject: &Subject) -> Result<(), IdentityError> {
+        match attempt::locked_for(&self.app, &self.settings, subject, self.clock.now()).await? {
+            Some(retry_after) => Err(IdentityError::TooManyAttempts { retry_after }),
+            None => Ok(()),
+        }
+    }
+
+    async fn candidate(&self, key: String) -> Result<Option<Candidate>, IdentityError> {
+        // Nothing longer is an address; the query runs all the same.
+        let key = if key.len() > 2 * MAX_ADDRESS_BYTES { String::new() } else { key };
+        let row: Option<CandidateRow> = self
+            .app
+            .query_one(raw_sql!(
+                Postgres,
+                r#"SELECT u.id, u.password_hash, u.disabled_at IS NULL AS enabled, u.is_operator,
+                          COALESCE(
+                              (SELECT jsonb_agg(
+                                          jsonb_build_object('tenant_id', t.id, 'slug', t.slug, 'status', t.status)
+                                          ORDER BY t.slug)
+                               FROM public.memberships AS m
+                               JOIN public.tenants AS t ON t.id = m.tenant_id
+                               WHERE m.user_id = u.id AND t.status <> 'provisioning'),
+                              '[]') AS places
+                   FROM public.users AS u
+                   WHERE u.email_key = {key}"#
+            ))
+            .await?;
+        let Some(CandidateRow { id, password_hash, enabled, is_operator, places }) = row else {
+            return Ok(None);
+        };
+        let places = serde_json::from_value(places).unwrap_or_default();
+        Ok(Some(Candidate { id, password: password_hash, enabled, is_operator, places }))
+    }
+
+    /// Hashes the password again when the parameters have changed since.
+    async fn fresh_hash(
+        &self,
+        turn: &Turn,
+        request: &LoginRequest,
+        outdated: bool,
+    ) -> Result<Option<PasswordHash>, IdentityError> {
+        if outdated { self.passwords.rehash(turn, &request.password).await.map(Some) } else { Ok(None) }
+    }
+
+    /// Opens the session of somebody who has shown the right password.
+    async fn admit(&self, admission: Admission<'_>, origin: &Origin) -> Result<Tokens, IdentityError> {
+        let tx = self.app.begin().await?;
+        let result = self.admit_in(&tx, admission, origin).await;
+        settle(tx, result).await
+    }
+
+    async fn admit_in(
+        &self,
+        tx: &SystemTransaction,
+        admission: Admission<'_>,
+        origin: &Origin,
+    ) -> Result<Tokens, IdentityError> {
+        let Admission { candidate, place, fresh, subject } = admission;
+        let now = self.clock.now();
+        // The account may have been disabled, or its password changed, while this one was being checked.
+        let (id, old) = (candidate.id, candidate.password.clone());
+        let fresh = fresh.as_ref().map(PasswordHash::as_str);
+        let still_so = tx
+            .execute(raw_sql!(
+                Postgres,
+                r#"UPDATE public.users
+                   SET last_login_at = {now}, password_hash = COALESCE(CAST({fresh} AS text), password_hash)
+                   WHERE id = {id} AND disabled_at IS NULL AND password_hash = {old}"#
+            ))
+            .await?;
+        if still_so == 0 {
+            return Err(IdentityError::InvalidCredentials);
+        }
+        attempt::clear(tx, subject).await?;
+        let session_id = SessionId::new(self.ids.next());
+        let expires_at = later(now, self.settings.session_ttl);
+        let new = NewSession { id: session_id, family: session_id, user: id, tenant: place, expires_at };
+        let tokens = self.open_session(tx, &new).await?;
+        let actor = if place.is_none() { Actor::Operator(id) } else { Actor::User(id) };
+        let entry = audit::Entry {
+            action: "user.logged_in",
+            entity: "user",
+            entity_id: Some(id.uuid()),
+            tenant: place,
+            before: None,
+            after: Some(json!({ "session_id": session_id })),
+        };
+        audit::record(tx, &self.scope(actor, *origin), entry).await?;
+        Ok(tokens)
+    }
+
+    /// Opens a session and makes its first tokens.
+    pub(crate) async fn open_session(
+        &self,
+        tx: &SystemTransaction,
+        new: &NewSession,
+    ) -> Result<Tokens, IdentityError> {
+        session::open(tx, new, self.clock.now()).await?;
+        self.make_tokens(tx, new).await
+    }
+
+    /// Makes a session's next tokens.
+    pub(crate) async fn make_tokens(
+        &self,
+        tx: &SystemTransaction,
+        of: &NewSession,
+    ) -> Result<Tokens, IdentityError> {
+        let now = self.clock.now();
+        let refresh_token = RefreshToken::draw()?;
+        let digest = refresh_token.digest().ok_or(IdentityError::Crypto("digest of a refresh token"))?;
+        let idle_until = later(now, self.settings.refresh_idle_ttl).min(of.expires_at);
+        session::add_token(tx, of.id, digest, now, idle_until).await?;
+        let access_token = self.signer.issue(of.user, of.id, of.tenant, now)?;
+        Ok(Tokens { access_token, refresh_token, token_type: "Bearer", expires_in: self.signer.ttl_s() })
+    }
+
+    /// Counts a failure.
+    async fn fail(
+        &self,
+        subject: &Subject,
+        reason: &'static str,
+        user: Option<UserId>,
+        origin: &Origin,
+    ) -> Result<(), IdentityError> {
+        let tx = self.app.begin().await?;
+        let result = match attempt::record_failure(&tx, self.ids.next(), subject, self.clock.now()).await {
+            Ok(()) => record_refusal(&tx, reason, user, origin).await,
+            Err(error) => Err(error),
+        };
+        settle(tx, result.map_err(IdentityError::from)).await
+    }
+
+    /// Answers the owner of an account who can't be let in.
+    async fn refuse_known(
+        &self,
+        user: UserId,
+        subject: &Subject,
+        error: IdentityError,
+        origin: &Origin,
+    ) -> Result<Tokens, IdentityError> {
+        let tx = self.app.begin().await?;
+        let result = match attempt::clear(&tx, subject).await {
+            Ok(()) => record_refusal(&tx, error.code(), Some(user), origin).await,
+            Err(error) => Err(error),
+        };
+        settle(tx, result.map_err(IdentityError::from)).await?;
+        Err(error)
+    }
+}
+
+async fn record_refusal(
+    tx: &SystemTransaction,
+    reason: &'static str,
+    user: Option<UserId>,
+    origin: &Origin,
+) -> Result<(), DbErr> {
+    let entry = audit::Entry {
+        action: "user.login_refused",
+        entity: "user",
+        entity_id: user.map(|user| user.uuid()),
+        tenant: None,
+        before: None,
+        after: Some(json!({ "reason": reason })),
+    };
+    audit::record_anonymous(tx, origin, entry).await
+}
+
+/// Decides where a log-in with the right password leads.
+fn destination(candidate: &Candidate, wanted: Option<&TenantSlug>) -> Result<Destination, Refusal> {
+    let place = match wanted {
+        Some(slug) => {
+            let place = candidate.places.iter().find(|place| place.slug == *slug);
+            place.ok_or(Refusal::Unknown("not_a_member"))?
+        }
+        None if candidate.is_operator => return Ok(None),
+        None => only_place(&candidate.places).map_err(Refusal::Said)?,
+    };
+    refuse_status(&place.status).map_err(Refusal::Said)?;
+    Ok(Some(place.tenant_id))
+}
+
+/// Picks the one tenant that is meant when none is named: the only active one, else the only one.
+fn only_place(places: &[Place]) -> Result<&Place, IdentityError> {
+    let active: Vec<&Place> = places.iter().filter(|place| place.status == "active").collect();
+    match (active.as_slice(), places) {
+        ([place], _) => Ok(place),
+        ([], []) => Err(IdentityError::NoMembership),
+        ([], [first, ..]) => Ok(places.iter().find(|place| place.status == "suspended").unwrap_or(first)),
+        (several, _) => {
+            let tenants = several.iter().map(|place| place.slug.clone()).collect();
+            Err(IdentityError::TenantRequired { tenants })
+        }
+    }
+}
+
+/// Refuses a tenant that is not active.
+pub(crate) fn refuse_status(status: &str) -> Result<(), IdentityError> {
+    match status {
+        "active" => Ok(()),
+        "suspended" => Err(IdentityError::TenantSuspended),
+        _ => Err(IdentityError::TenantGone),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(slug: &str, status: &str) -> Place {
+        Place {
+            tenant_id: TenantId::new(uuid::Uuid::now_v7()),
+            slug: slug.parse().unwrap(),
+            status: status.to_owned(),
+        }
+    }
+
+    fn candidate(is_operator: bool, places: Vec<Place>) -> Candidate {
+        Candidate {
+            id: UserId::new(uuid::Uuid::now_v7()),
+            password: None,
+            enabled: true,
+            is_operator,
+            places,
+        }
+    }
+
+    fn outcome(candidate: &Candidate, wanted: Option<&str>) -> String {
+        let wanted: Option<TenantSlug> = wanted.map(|slug| slug.parse().unwrap());
+        match destination(candidate, wanted.as_ref()) {
+            Ok(None) => "platform".to_owned(),
+            Ok(Some(id)) => {
+                candidate.places.iter().find(|place| place.tenant_id == id).unwrap().slug.as_str().to_owned()
+            }
+            Err(Refusal::Unknown(reason)) => reason.to_owned(),
+            Err(Refusal::Said(error)) => error.code().to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_log_in_leads_to_the_tenant_that_is_meant() {
+        let check = |operator: bool, places: &[(&str, &str)], wanted: Option<&str>, expected: &str| {
+            let places = places.iter().map(|(slug, status)| place(slug, status)).collect();
+            assert_eq!(outcome(&candidate(operator, places), wanted), expected);
+        };
+        let (one, two) = (("one", "active"), ("two", "active"));
+        let (asleep, ended) = (("asleep", "suspended"), ("ended", "archived"));
+        check(false, &[one], None, "one");
+        check(false, &[one], Some("one"), "one");
+        check(false, &[one], Some("two"), "not_a_member");
+        check(false, &[one, two], None, "tenant_required");
+        check(false, &[one, two], Some("two"), "two");
+        check(false, &[one, asleep], None, "one");
+        check(false, &[one, asleep], Some("asleep"), "tenant_suspended");
+        check(false, &[asleep], None, "tenant_suspended");
+        check(false, &[asleep, ended], None, "tenant_suspended");
+        check(false, &[ended], None, "tenant_gone");
+        check(false, &[ended], Some("ended"), "tenant_gone");
+        check(false, &[], None, "no_membership");
+        check(false, &[], Some("one"), "not_a_member");
+        check(true, &[], None, "platform");
+        check(true, &[one], None, "platform");
+        check(true, &[one], Some("one"), "one");
+        check(true, &[], Some("one"), "not_a_member");
+    }
+}

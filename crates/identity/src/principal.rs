@@ -1,0 +1,167 @@
+//! Whoever has shown a valid token, as the database knows them now.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use chrono::{DateTime, Utc};
+use clinicx_persistence::{Actor, Failure, SystemConnection, SystemExecutor};
+use clinicx_types::{
+    id::{SessionId, TenantId, UserId},
+    permission::Role,
+};
+use moka::future::Cache;
+use sea_orm::{DbErr, FromQueryResult, raw_sql};
+
+use crate::{
+    error::IdentityError,
+    membership,
+    token::{TokenClaims, TokenError},
+};
+
+/// How many sessions are remembered at a time.
+const MAX_CACHED_SESSIONS: u64 = 10_000;
+/// How many sessions that ended in this process are remembered.
+const MAX_ENDED_SESSIONS: u64 = 10_000;
+
+/// Who calls, with what rights. Its `Debug` text has ids only.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Principal {
+    /// The user.
+    pub user_id: UserId,
+    /// The log-in from which the token came.
+    pub session_id: SessionId,
+    /// The tenant in which the user acts; `None` for an operator who acts on the platform.
+    pub tenant: Option<TenantId>,
+    /// Whether the user acts as a platform operator: an operator with a token that names no tenant. In a tenant an
+    /// operator is what the membership says, and nothing more.
+    pub is_operator: bool,
+    /// The user's roles in the tenant.
+    pub roles: Vec<Role>,
+}
+
+impl Principal {
+    /// Returns who acts, for scopes and audit rows.
+    pub fn actor(&self) -> Actor {
+        if self.is_operator { Actor::Operator(self.user_id) } else { Actor::User(self.user_id) }
+    }
+}
+
+impl fmt::Debug for Principal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Principal")
+            .field("user_id", &self.user_id)
+            .field("session_id", &self.session_id)
+            .field("tenant", &self.tenant)
+            .field("is_operator", &self.is_operator)
+            .field("roles", &self.roles)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the database says of a session that is alive.
+struct Standing {
+    principal: Arc<Principal>,
+    expires_at: DateTime<Utc>,
+}
+
+/// Sessions that were looked up a moment ago. One look-up at a time for each, "has ended" is remembered too, and
+/// nothing is remembered for longer than its time to live.
+#[derive(Clone)]
+pub(crate) struct Principals {
+    standing: Cache<SessionId, Option<Arc<Standing>>>,
+    /// A look-up that was under way while its session ended would put it back; these are refused whatever it found.
+    ended: Cache<SessionId, ()>,
+}
+
+impl Principals {
+    pub(crate) fn new(time_to_live: Duration) -> Self {
+        let standing = Cache::builder().max_capacity(MAX_CACHED_SESSIONS).time_to_live(time_to_live).build();
+        let longer = time_to_live.saturating_mul(2).saturating_add(Duration::from_secs(30));
+        let ended = Cache::builder().max_capacity(MAX_ENDED_SESSIONS).time_to_live(longer).build();
+        Self { standing, ended }
+    }
+
+    /// Returns the principal of a verified token.
+    ///
+    /// # Errors
+    /// [`TokenError::Session`] when the session has ended or is not the token's; what the database answers.
+    pub(crate) async fn of(
+        &self,
+        db: &SystemConnection,
+        claims: &TokenClaims,
+        now: DateTime<Utc>,
+    ) -> Result<Arc<Principal>, IdentityError> {
+        let session = claims.session_id;
+        let looked_up =
+            self.standing.try_get_with(session, async { look_up(db, session).await.map_err(Failed::of) });
+        let standing = looked_up.await.map_err(|failed| IdentityError::Database(failed.0.clone()))?;
+        let standing = standing.filter(|standing| {
+            let Principal { user_id, tenant, .. } = *standing.principal;
+            standing.expires_at > now && user_id == claims.user_id && tenant == claims.tenant
+        });
+        match standing {
+            Some(standing) if !self.ended.contains_key(&session) => Ok(Arc::clone(&standing.principal)),
+            _ => Err(IdentityError::InvalidToken(TokenError::Session)),
+        }
+    }
+
+    /// Refuses these sessions from now on.
+    pub(crate) async fn end(&self, sessions: &[SessionId]) {
+        for session in sessions {
+            self.ended.insert(*session, ()).await;
+            self.standing.invalidate(session).await;
+        }
+    }
+}
+
+impl fmt::Debug for Principals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Principals").field("cached", &self.standing.entry_count()).finish_non_exhaustive()
+    }
+}
+
+/// A failure that several who wait for the same look-up share.
+struct Failed(Failure);
+
+impl Failed {
+    fn of(error: DbErr) -> Self {
+        Self(Failure::of(&error))
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Row {
+    user_id: UserId,
+    tenant_id: Option<TenantId>,
+    expires_at: DateTime<Utc>,
+    is_operator: bool,
+    roles: Option<String>,
+}
+
+/// Reads a session that has not been ended, its enabled user, and what the user is where the session is.
+async fn look_up(db: &SystemConnection, session: SessionId) -> Result<Option<Arc<Standing>>, DbErr> {
+    let row: Option<Row> = db
+        .query_one(raw_sql!(
+            Postgres,
+            r#"SELECT s.user_id, s.tenant_id, s.expires_at, u.is_operator,
+                      array_to_string(m.roles, ',') AS roles
+               FROM public.sessions AS s
+               JOIN public.users AS u ON u.id = s.user_id
+               LEFT JOIN public.memberships AS m ON m.user_id = s.user_id AND m.tenant_id = s.tenant_id
+               WHERE s.id = {session}
+                 AND s.revoked_at IS NULL
+                 AND u.disabled_at IS NULL
+                 AND CASE WHEN s.tenant_id IS NULL THEN u.is_operator ELSE m.user_id IS NOT NULL END"#
+        ))
+        .await?;
+    Ok(row.map(|row| {
+        let Row { user_id, tenant_id, expires_at, is_operator, roles } = row;
+        let principal = Principal {
+            user_id,
+            session_id: session,
+            tenant: tenant_id,
+            is_operator: is_operator && tenant_id.is_none(),
+            roles: roles.as_deref().map(membership::from_text).unwrap_or_default(),
+        };
+        Arc::new(Standing { principal: Arc::new(principal), expires_at })
+    }))
+}

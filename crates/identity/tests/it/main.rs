@@ -1,0 +1,9 @@
+//! Identity against a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "a test that can't be set up can only fail")]
+
+mod account;
+mod lockout;
+mod login;
+mod session;
+mod support;
