@@ -47,6 +47,8 @@ events! {
     TIME_OFF_DELETED = "time_off.deleted",
     /// An appointment was made.
     APPOINTMENT_CREATED = "appointment.created",
+    /// What is noted about an appointment was changed.
+    APPOINTMENT_UPDATED = "appointment.updated",
     /// An appointment's status has changed.
     APPOINTMENT_STATUS_CHANGED = "appointment.status_changed",
     /// An appointment was moved in time, to another room or to another member of staff.

@@ -7,11 +7,14 @@
 //! Entry points: `patient::create`, `appointment::book` and their siblings; [`FACTS`] lists rights and events.
 
 pub mod appointment;
+mod change;
 pub mod cipher;
 pub mod error;
 pub mod event;
 pub mod folding;
 pub mod local_time;
+mod paging;
+mod patch_field;
 pub mod patient;
 pub mod permission;
 pub mod phone;
@@ -19,6 +22,7 @@ pub mod room;
 pub mod service;
 pub mod staff;
 pub mod time_off;
+pub mod validation;
 pub mod working_hours;
 
 pub use error::CoreError;

@@ -1,0 +1,28 @@
+//! The operations of the module `core` on a real PostgreSQL.
+
+#[cfg(test)]
+mod appointment;
+#[cfg(test)]
+mod appointment_list;
+#[cfg(test)]
+mod appointment_slot;
+#[cfg(test)]
+mod appointment_state;
+#[cfg(test)]
+mod clinic;
+#[cfg(test)]
+mod patient;
+#[cfg(test)]
+mod patient_search;
+#[cfg(test)]
+mod practice;
+#[cfg(test)]
+mod room;
+#[cfg(test)]
+mod service;
+#[cfg(test)]
+mod staff;
+#[cfg(test)]
+mod time_off;
+#[cfg(test)]
+mod working_hours;

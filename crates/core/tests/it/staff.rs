@@ -1,0 +1,125 @@
+//! Staff: made, changed, listed, removed.
+
+use clinicx_core::staff::{self, StaffFilter, UpdateStaff};
+use clinicx_types::{page::PageRequest, permission::Role};
+use serde_json::json;
+
+use crate::practice::{Practice, code, wrong_field};
+
+fn patch(body: serde_json::Value) -> UpdateStaff {
+    serde_json::from_value(body).unwrap()
+}
+
+#[tokio::test]
+async fn a_member_of_staff_is_made_changed_and_removed() {
+    let practice = Practice::open().await;
+    let scope = &practice.scope;
+    let body =
+        json!({ "family_name": " Haddad ", "given_name": "Layla", "roles": ["dentist", "owner", "dentist"] });
+    let made = practice.staff_with(body).await.unwrap();
+    assert_eq!((made.version, made.family_name.as_str(), made.active), (1, "Haddad", true));
+    assert_eq!(made.roles, [Role::Owner, Role::Dentist]);
+    assert_eq!(staff::get(&practice.tenant.connection, scope, made.id).await.unwrap(), made);
+
+    let change = json!({ "colour": "#FF8800", "specialty": "Endodontics", "active": false });
+    let changed =
+        practice.write(async |tx| staff::update(tx, scope, made.id, Some(1), patch(change)).await).await;
+    let changed = changed.unwrap();
+    assert_eq!((changed.version, changed.colour.as_deref(), changed.active), (2, Some("#ff8800"), false));
+    let cleared = practice
+        .write(async |tx| staff::update(tx, scope, made.id, None, patch(json!({ "colour": null }))).await)
+        .await
+        .unwrap();
+    assert_eq!(
+        (cleared.version, cleared.colour, cleared.specialty.as_deref()),
+        (3, None, Some("Endodontics"))
+    );
+    let same =
+        practice.write(async |tx| staff::update(tx, scope, made.id, Some(3), patch(json!({}))).await).await;
+    assert_eq!(same.unwrap().version, 3);
+
+    let stale =
+        practice.write(async |tx| staff::update(tx, scope, made.id, Some(1), patch(json!({}))).await).await;
+    assert_eq!(code(stale), "version_mismatch");
+    practice.write(async |tx| staff::delete(tx, scope, made.id, Some(3)).await).await.unwrap();
+    assert_eq!(code(staff::get(&practice.tenant.connection, scope, made.id).await), "not_found");
+    assert_eq!(
+        code(practice.write(async |tx| staff::delete(tx, scope, made.id, None).await).await),
+        "not_found"
+    );
+
+    let (audit, events) = practice.trail(made.id.uuid()).await;
+    assert_eq!(audit, ["staff.created", "staff.updated", "staff.updated", "staff.deleted"]);
+    assert_eq!(events, audit);
+}
+
+#[tokio::test]
+async fn what_is_wrong_about_staff_is_refused() {
+    let practice = Practice::open().await;
+    let check = async |body: serde_json::Value, pointer: &str, code: &str| {
+        let found = wrong_field(practice.staff_with(body).await);
+        assert_eq!(found, (pointer.to_owned(), code.to_owned()));
+    };
+    check(json!({ "family_name": " ", "given_name": "A", "roles": ["nurse"] }), "/family_name", "blank")
+        .await;
+    check(json!({ "family_name": "A", "given_name": "A", "roles": [] }), "/roles", "too_short").await;
+    check(
+        json!({ "family_name": "A", "given_name": "A", "roles": ["nurse"], "colour": "red" }),
+        "/colour",
+        "malformed_colour",
+    )
+    .await;
+    for unreadable in [
+        json!({ "family_name": "A", "given_name": "A", "roles": ["wizard"] }),
+        json!({ "family_name": "A", "given_name": "A", "roles": ["nurse"], "surprise": 1 }),
+        json!({ "family_name": "A", "roles": ["nurse"] }),
+    ] {
+        assert!(serde_json::from_value::<staff::CreateStaff>(unreadable).is_err());
+    }
+    assert!(serde_json::from_value::<UpdateStaff>(json!({ "family_name": null })).is_err());
+}
+
+#[tokio::test]
+async fn an_account_belongs_to_one_person() {
+    let practice = Practice::open().await;
+    let body = json!({
+        "family_name": "A", "given_name": "A", "roles": ["nurse"], "user_id": "0197a000-0000-7000-8000-000000000001"
+    });
+    practice.staff_with(body.clone()).await.unwrap();
+    assert_eq!(code(practice.staff_with(body).await), "user_taken");
+}
+
+#[tokio::test]
+async fn staff_are_listed_by_name_page_by_page_and_filtered() {
+    let practice = Practice::open().await;
+    for (family_name, role) in [("B", "nurse"), ("A", "dentist"), ("C", "dentist"), ("A", "nurse")] {
+        let body = json!({ "family_name": family_name, "given_name": "X", "roles": [role] });
+        practice.staff_with(body).await.unwrap();
+    }
+    let (db, scope) = (&practice.tenant.connection, &practice.scope);
+    let mut page = PageRequest::first(3).unwrap();
+    page.count = true;
+    let first = staff::list(db, scope, &StaffFilter::default(), &page).await.unwrap();
+    assert_eq!(first.items.iter().map(|one| one.family_name.as_str()).collect::<Vec<_>>(), ["A", "A", "B"]);
+    assert_eq!(first.total, Some(4));
+    page.after = first.next;
+    let second = staff::list(db, scope, &StaffFilter::default(), &page).await.unwrap();
+    assert_eq!(second.items.iter().map(|one| one.family_name.as_str()).collect::<Vec<_>>(), ["C"]);
+    assert_eq!(second.next, None);
+    let nurses = StaffFilter { role: Some(Role::Nurse), active: Some(true) };
+    let nurses = staff::list(db, scope, &nurses, &PageRequest::default()).await.unwrap();
+    assert_eq!(nurses.items.len(), 2);
+    let inactive = StaffFilter { active: Some(false), role: None };
+    assert!(staff::list(db, scope, &inactive, &PageRequest::default()).await.unwrap().items.is_empty());
+}
+
+#[tokio::test]
+async fn who_is_referred_to_is_not_removed() {
+    let practice = Practice::open().await;
+    let (patient, staff, scope) = (practice.patient().await, practice.staff().await, &practice.scope);
+    let body = json!({ "patient_id": patient, "staff_id": staff, "start": "2026-06-02T08:00:00Z", "duration_minutes": 30 });
+    practice.book(body).await.unwrap();
+    let refused = practice.write(async |tx| staff::delete(tx, scope, staff, None).await).await;
+    assert_eq!(code(refused), "in_use");
+    assert!(staff::find(&practice.tenant.connection, scope, staff).await.unwrap().is_some());
+}
