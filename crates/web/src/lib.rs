@@ -1,1 +1,49 @@
-//! clinicx-web
+//! The HTTP kit: what every operation of the service has in common, written once.
+//!
+//! A module describes its routes as an [`HttpModule`]: a list of [`Operation`]s, each with its path, its
+//! permission, its answers and a handler. [`Api::new`] checks the whole list and the process does not start
+//! when anything in it does not fit; [`Kit`] serves it. The OpenAPI document is made from the same list and
+//! from the handlers' signatures, so that it can't say anything else than what runs.
+//!
+//! Around every handler the kit does, in this order: request id and tracing span, authentication, tenant
+//! (token, `X-Tenant-ID` and host must agree), the tenant's standing, its modules, the permission,
+//! preconditions, the body. A handler takes what it needs as parameters ([`TenantCx`], [`Path`], [`Query`],
+//! [`List`], [`Body`]) and returns a [`Reply`] or an [`ApiError`]; every domain error becomes one.
+//!
+//! **Invariant:** nothing here knows a domain, and no log line, metric or header that is made here carries a
+//! query string, a path parameter, a body or a token.
+
+mod admit;
+pub mod api;
+pub mod catalog;
+pub mod context;
+mod cursor;
+mod deliver;
+mod docs;
+pub mod error;
+pub mod extract;
+pub mod gate;
+mod headers;
+mod idempotency;
+pub mod kit;
+pub mod module;
+mod openapi;
+pub mod operation;
+mod problem;
+pub mod reply;
+mod seal;
+mod serve;
+mod telemetry;
+mod transaction;
+
+pub use api::{Api, ApiDefect, ApiInfo};
+pub use catalog::Catalog;
+pub use context::{CallerCx, Cx, TenantCx};
+pub use error::ApiError;
+pub use extract::{Body, List, Path, Query};
+pub use gate::{Caller, Denial, Gatekeeper, TenantEntry};
+pub use headers::harden;
+pub use kit::{Kit, KitOptions};
+pub use module::HttpModule;
+pub use operation::{Access, Idempotency, IfMatch, Operation};
+pub use reply::Reply;

@@ -1,0 +1,182 @@
+//! Who may come in: authentication, tenant, module, permission and preconditions, in this order.
+
+use std::{net::IpAddr, sync::Arc};
+
+use actix_web::{HttpRequest, http::StatusCode};
+use clinicx_persistence::TenantScope;
+use clinicx_types::{id::RequestId, lang::Language, name::TenantSlug};
+
+use crate::{
+    api::Checked,
+    context,
+    error::ApiError,
+    gate::{Caller, Denial, TenantEntry},
+    headers::{self, Claim, Precondition},
+    kit::Kit,
+    operation::{Access, Idempotency, IfMatch},
+};
+
+/// What is known of a request before anybody is asked.
+pub(crate) struct Seen {
+    pub(crate) request_id: RequestId,
+    pub(crate) language: Language,
+    pub(crate) source: Option<IpAddr>,
+}
+
+impl Seen {
+    pub(crate) fn new(kit: &Kit, request: &HttpRequest) -> Self {
+        Self {
+            request_id: headers::request_id(request, kit.options().ids.as_ref()),
+            language: headers::language(request),
+            source: headers::source(request, &kit.options().trusted_proxies),
+        }
+    }
+}
+
+/// Who has come in, and where to.
+pub(crate) struct Admitted {
+    pub(crate) caller: Option<Caller>,
+    pub(crate) tenant: Option<(Arc<TenantEntry>, TenantScope)>,
+    pub(crate) claimed_tenant: Option<TenantSlug>,
+    pub(crate) expected_version: Option<i64>,
+    pub(crate) key: Option<String>,
+}
+
+struct Gate<'a> {
+    kit: &'a Kit,
+    operation: &'a Checked,
+    seen: &'a Seen,
+}
+
+/// Admits a request to an operation or refuses it.
+pub(crate) async fn admit(
+    kit: &Kit,
+    operation: &Checked,
+    request: &HttpRequest,
+    seen: &Seen,
+) -> Result<Admitted, ApiError> {
+    let gate = Gate { kit, operation, seen };
+    let claim = headers::claimed_tenant(request, kit.options().base_domain.as_deref());
+    let (caller, tenant) = if operation.access == Access::Public {
+        if claim == Claim::Contradictory {
+            return Err(headers::malformed("X-Tenant-ID"));
+        }
+        (None, None)
+    } else {
+        let token = headers::bearer(request).ok_or_else(unauthenticated)?;
+        let caller = kit.gatekeeper().authenticate(token).await.map_err(ApiError::about_token)?;
+        let entry = gate.tenant(&caller, &claim).await?;
+        let tenant = gate.authorise(&caller, entry).await?;
+        (Some(caller), tenant)
+    };
+    let expected_version = gate.precondition(request)?;
+    let key = gate.key(request)?;
+    let claimed_tenant = match claim {
+        Claim::Tenant(slug) => Some(slug),
+        Claim::None | Claim::Contradictory => None,
+    };
+    Ok(Admitted { caller, tenant, claimed_tenant, expected_version, key })
+}
+
+fn unauthenticated() -> ApiError {
+    ApiError::new(StatusCode::UNAUTHORIZED, "unauthenticated")
+}
+
+impl Gate<'_> {
+    /// Looks the token's tenant up where it is needed, and checks that header and host agree with it.
+    async fn tenant(&self, caller: &Caller, claim: &Claim) -> Result<Option<Arc<TenantEntry>>, ApiError> {
+        let entry = match caller.tenant_id {
+            Some(id) if self.operation.access.needs_tenant() || *claim != Claim::None => {
+                Some(self.kit.gatekeeper().tenant(id).await?)
+            }
+            _ => None,
+        };
+        let agrees = match claim {
+            Claim::None => true,
+            Claim::Tenant(slug) => entry.as_ref().is_some_and(|entry| entry.slug == *slug),
+            Claim::Contradictory => false,
+        };
+        if agrees { Ok(entry) } else { Err(self.deny(caller, "tenant_mismatch").await) }
+    }
+
+    async fn authorise(
+        &self,
+        caller: &Caller,
+        entry: Option<Arc<TenantEntry>>,
+    ) -> Result<Option<(Arc<TenantEntry>, TenantScope)>, ApiError> {
+        match self.operation.access {
+            Access::Public | Access::Authenticated => return Ok(None),
+            // A platform token names no tenant; whoever also works in a clinic needs one for each.
+            Access::Operator if caller.operator && caller.tenant_id.is_none() => return Ok(None),
+            Access::Operator => return Err(self.deny(caller, "permission_denied").await),
+            Access::Tenant(_) | Access::AnyTenantMember => {}
+        }
+        let Some(entry) = entry else {
+            return Err(self.deny(caller, "permission_denied").await);
+        };
+        tracing::Span::current().record("tenant.slug", entry.slug.as_str());
+        if let Some(refusal) = &entry.refusal {
+            return Err(refusal.clone());
+        }
+        if self.operation.tenant_module.is_some_and(|module| !entry.has_module(module)) {
+            return Err(self.deny(caller, "module_not_enabled").await);
+        }
+        let permissions = self.kit.api().permissions(&caller.roles);
+        if let Access::Tenant(permission) = self.operation.access
+            && !permissions.has(permission)
+        {
+            return Err(self.deny(caller, "permission_denied").await);
+        }
+        let options = self.kit.options();
+        let scope = TenantScope {
+            tenant_id: entry.id,
+            slug: entry.slug.clone(),
+            time_zone: entry.time_zone,
+            currency: entry.currency,
+            locale: Arc::clone(&entry.locale),
+            actor: context::actor(caller),
+            permissions,
+            request_id: self.seen.request_id,
+            source: self.seen.source,
+            clock: Arc::clone(&options.clock),
+            ids: Arc::clone(&options.ids),
+        };
+        Ok(Some((entry, scope)))
+    }
+
+    fn precondition(&self, request: &HttpRequest) -> Result<Option<i64>, ApiError> {
+        if self.operation.if_match == IfMatch::None {
+            return Ok(None);
+        }
+        match headers::expected_version(request)? {
+            Precondition::Version(version) => Ok(Some(version)),
+            Precondition::Absent if self.operation.if_match == IfMatch::Required => {
+                Err(ApiError::new(StatusCode::PRECONDITION_REQUIRED, "precondition_required"))
+            }
+            Precondition::Any | Precondition::Absent => Ok(None),
+        }
+    }
+
+    fn key(&self, request: &HttpRequest) -> Result<Option<String>, ApiError> {
+        match self.operation.idempotency {
+            Idempotency::None | Idempotency::Ignored => Ok(None),
+            Idempotency::Accepted => Ok(headers::idempotency_key(request)?.map(str::to_owned)),
+            Idempotency::Required => headers::idempotency_key(request)?
+                .map(|key| Some(key.to_owned()))
+                .ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "idempotency_key_required")),
+        }
+    }
+
+    async fn deny(&self, caller: &Caller, code: &'static str) -> ApiError {
+        let denial = Denial {
+            code,
+            operation: self.operation.id,
+            user_id: caller.user_id,
+            tenant_id: caller.tenant_id,
+            request_id: self.seen.request_id,
+            source: self.seen.source,
+        };
+        self.kit.gatekeeper().denied(denial).await;
+        ApiError::new(StatusCode::FORBIDDEN, code)
+    }
+}

@@ -1,0 +1,103 @@
+//! What the kit asks of identity and tenancy, so that it depends on neither.
+
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+
+use async_trait::async_trait;
+use clinicx_persistence::{TenantConnection, TenantTarget};
+use clinicx_types::{
+    id::{RequestId, SessionId, TenantId, UserId},
+    money::Currency,
+    name::{ModuleName, TenantSlug},
+    permission::Role,
+};
+
+use crate::error::ApiError;
+
+/// Who has shown a valid token.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// The user.
+    pub user_id: UserId,
+    /// The log-in from which the token came.
+    pub session_id: Option<SessionId>,
+    /// The tenant that the token names; an operator's names none.
+    pub tenant_id: Option<TenantId>,
+    /// Whether the user operates the platform.
+    pub operator: bool,
+    /// What the user is in that tenant.
+    pub roles: Vec<Role>,
+}
+
+/// What the kit needs to know of a tenant.
+#[derive(Clone, Debug)]
+pub struct TenantEntry {
+    /// Its id.
+    pub id: TenantId,
+    /// Its slug.
+    pub slug: TenantSlug,
+    /// The time zone of the clinic.
+    pub time_zone: chrono_tz::Tz,
+    /// The currency of the clinic.
+    pub currency: Currency,
+    /// The locale of the clinic, a BCP 47 tag.
+    pub locale: Arc<str>,
+    /// The modules that it has, `core` among them.
+    pub modules: BTreeSet<ModuleName>,
+    /// Where it lives.
+    pub target: TenantTarget,
+    /// Why it can't be served now: 403 `tenant_suspended`, 410 `tenant_gone`, 503 in maintenance or below the
+    /// oldest schema version; `None` for a tenant in good standing.
+    pub refusal: Option<ApiError>,
+}
+
+impl TenantEntry {
+    /// Tells whether the tenant has a module.
+    pub fn has_module(&self, name: &str) -> bool {
+        self.modules.iter().any(|module| module.as_str() == name)
+    }
+}
+
+/// A refusal that leaves an audit row.
+#[derive(Clone, Debug)]
+pub struct Denial {
+    /// The code of the answer: `tenant_mismatch`, `module_not_enabled` or `permission_denied`.
+    pub code: &'static str,
+    /// The operation that was asked for.
+    pub operation: &'static str,
+    /// Who asked.
+    pub user_id: UserId,
+    /// The tenant of the token.
+    pub tenant_id: Option<TenantId>,
+    /// The request.
+    pub request_id: RequestId,
+    /// Where it came from.
+    pub source: Option<IpAddr>,
+}
+
+/// Knows callers and tenants.
+#[async_trait]
+pub trait Gatekeeper: Send + Sync + 'static {
+    /// Checks a bearer token and what has happened to its user and session since it was made.
+    ///
+    /// # Errors
+    /// 401 when the token is not good, 503 when that can't be found out.
+    async fn authenticate(&self, token: &str) -> Result<Caller, ApiError>;
+
+    /// Looks a tenant up; one in bad standing is returned with its [`TenantEntry::refusal`].
+    ///
+    /// # Errors
+    /// 410 `tenant_gone` when there is none, 503 when that can't be found out.
+    async fn tenant(&self, id: TenantId) -> Result<Arc<TenantEntry>, ApiError>;
+
+    /// Returns a connection for the tenant; it sends nothing yet.
+    ///
+    /// # Errors
+    /// 503 when the tenant's cluster is not connected.
+    fn connection(&self, tenant: &TenantEntry) -> Result<TenantConnection, ApiError>;
+
+    /// Forgets what is cached of a tenant: the database has just refused it as fenced or moved.
+    async fn invalidate(&self, id: TenantId);
+
+    /// Leaves the audit row of a refusal; it must not fail the request.
+    async fn denied(&self, denial: Denial);
+}

@@ -1,0 +1,163 @@
+//! The kit as the application starts it.
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
+
+use actix_web::{
+    HttpRequest,
+    http::Method,
+    web::{self, ServiceConfig},
+};
+use clinicx_persistence::SystemConnection;
+use clinicx_types::clock::{Clock, IdSource, RandomIds, SystemClock};
+use tokio::runtime::Handle;
+use tokio_util::task::TaskTracker;
+
+use crate::{
+    api::{Api, Checked},
+    docs,
+    error::ApiError,
+    gate::Gatekeeper,
+    idempotency, serve,
+};
+
+/// How the kit is set.
+#[derive(Clone)]
+pub struct KitOptions {
+    /// The domain under which a host's first label names a tenant.
+    pub base_domain: Option<String>,
+    /// The longest body, in bytes.
+    pub body_limit_bytes: usize,
+    /// How long a body may take to arrive.
+    pub body_deadline: Duration,
+    /// How long a request may take in all; not below the database's `statement_timeout`.
+    pub request_deadline: Duration,
+    /// The key from which those of cursors and of answers kept for `Idempotency-Key` are derived: the same in every
+    /// process of an installation. After a change, a request whose answer was kept before is refused with 409
+    /// `idempotency_answer_lost` when it comes again.
+    pub key: [u8; 32],
+    /// The proxies whose `X-Forwarded-For` is believed.
+    pub trusted_proxies: Vec<IpAddr>,
+    /// Where answers to operations outside of tenants are kept for `Idempotency-Key`.
+    pub system: Option<SystemConnection>,
+    /// What time it is.
+    pub clock: Arc<dyn Clock>,
+    /// Where identifiers come from.
+    pub ids: Arc<dyn IdSource>,
+    /// Where writes run: a runtime that outlives the HTTP workers.
+    pub runtime: Handle,
+}
+
+impl KitOptions {
+    /// Makes options with everyday values: 1 MiB in 10 s, 30 s in all.
+    pub fn new(key: [u8; 32], runtime: Handle) -> Self {
+        Self {
+            base_domain: None,
+            body_limit_bytes: 1024 * 1024,
+            body_deadline: Duration::from_secs(10),
+            request_deadline: Duration::from_secs(30),
+            key,
+            trusted_proxies: Vec::new(),
+            system: None,
+            clock: Arc::new(SystemClock),
+            ids: Arc::new(RandomIds),
+            runtime,
+        }
+    }
+}
+
+/// Serves an [`Api`]. Cheap to clone; every HTTP worker has one.
+#[derive(Clone)]
+pub struct Kit(Arc<Inner>);
+
+struct Inner {
+    api: Arc<Api>,
+    gatekeeper: Arc<dyn Gatekeeper>,
+    options: KitOptions,
+    tasks: TaskTracker,
+}
+
+impl Kit {
+    /// Makes one.
+    pub fn new(api: Arc<Api>, gatekeeper: Arc<dyn Gatekeeper>, options: KitOptions) -> Self {
+        Self(Arc::new(Inner { api, gatekeeper, options, tasks: TaskTracker::new() }))
+    }
+
+    /// Returns what mounts every operation, `/openapi.json`, `/docs` and `/problems/{code}` in an actix
+    /// application, and answers everything else with 404.
+    pub fn configure(&self) -> impl FnOnce(&mut ServiceConfig) + use<> {
+        let kit = self.clone();
+        move |config| {
+            for (path, operations) in kit.0.api.resources() {
+                config.service(kit.resource(&path, operations));
+            }
+            docs::configure(&kit, config);
+            config.default_service(web::to(move |request: HttpRequest| {
+                let kit = kit.clone();
+                async move { serve::unknown_route(&kit, &request) }
+            }));
+        }
+    }
+
+    /// Waits until the writes whose clients may have gone away are done; to be called when the HTTP server has
+    /// stopped.
+    pub async fn finish(&self) {
+        self.0.tasks.close();
+        self.0.tasks.wait().await;
+    }
+
+    /// Removes the expired answers of operations outside of tenants, and returns how many there were; to be called
+    /// about once an hour. Without it they go with the next such operation that has an `Idempotency-Key`, as those
+    /// in a tenant's schema do.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn sweep(&self) -> Result<u64, ApiError> {
+        match &self.0.options.system {
+            Some(store) => idempotency::platform::sweep(store).await,
+            None => Ok(0),
+        }
+    }
+
+    /// Returns the operations that are served.
+    pub fn api(&self) -> &Api {
+        &self.0.api
+    }
+
+    pub(crate) fn gatekeeper(&self) -> &dyn Gatekeeper {
+        self.0.gatekeeper.as_ref()
+    }
+
+    pub(crate) fn options(&self) -> &KitOptions {
+        &self.0.options
+    }
+
+    pub(crate) fn tasks(&self) -> &TaskTracker {
+        &self.0.tasks
+    }
+
+    fn resource(&self, path: &str, operations: Vec<Arc<Checked>>) -> actix_web::Resource {
+        let mut methods: Vec<Method> = Vec::new();
+        let mut resource = web::resource(path.to_owned());
+        for operation in operations {
+            let mut names = vec![operation.method.clone()];
+            if operation.method == Method::GET {
+                names.push(Method::HEAD);
+            }
+            for method in names {
+                methods.push(method.clone());
+                let (kit, operation) = (self.clone(), Arc::clone(&operation));
+                resource = resource.route(web::method(method).to(
+                    move |request: HttpRequest, payload: web::Payload| {
+                        serve::operation(kit.clone(), Arc::clone(&operation), request, payload)
+                    },
+                ));
+            }
+        }
+        methods.push(Method::OPTIONS);
+        let kit = self.clone();
+        resource.default_service(web::to(move |request: HttpRequest| {
+            let (kit, methods) = (kit.clone(), methods.clone());
+            async move { serve::other_method(&kit, &request, methods) }
+        }))
+    }
+}

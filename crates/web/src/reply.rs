@@ -1,0 +1,141 @@
+//! What a handler answers when all went well.
+
+use actix_web::{
+    http::{StatusCode, header},
+    web::Bytes,
+};
+use clinicx_types::page::Page;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::extract::List;
+
+/// An answer, before the kit adds what all answers have.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) content: Content,
+    pub(crate) etag: Option<String>,
+    pub(crate) location: Option<Location>,
+    pub(crate) headers: Vec<(header::HeaderName, String)>,
+}
+
+/// Where a made thing is found.
+#[derive(Clone, Debug)]
+pub(crate) enum Location {
+    /// Below the base of the operation that made it.
+    BelowBase(String),
+    /// As it stands; it comes from a kept answer.
+    Complete(String),
+}
+
+/// The body of an answer.
+#[derive(Clone, Debug)]
+pub(crate) enum Content {
+    Empty,
+    Typed(String, Bytes),
+    /// The value could not be written as JSON: a defect.
+    Broken(String),
+}
+
+/// The member of a resource from which its ETag is made.
+#[derive(Deserialize)]
+struct Versioned {
+    version: Option<i64>,
+}
+
+#[derive(Serialize)]
+struct PageBody<'a, T> {
+    items: &'a [T],
+    next_cursor: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    total: Option<u64>,
+}
+
+#[derive(Serialize)]
+struct JobBody {
+    job_id: Uuid,
+}
+
+impl Reply {
+    /// Answers 200 with a value. A value with a `version` member is a resource and gets it as its ETag.
+    pub fn ok<T: Serialize>(value: &T) -> Self {
+        Self::json(StatusCode::OK, value)
+    }
+
+    /// Answers 201 with a value that is found at `location`, a path below the operation's base such as
+    /// `/patients/<id>`.
+    pub fn created<T: Serialize>(location: impl Into<String>, value: &T) -> Self {
+        Self {
+            location: Some(Location::BelowBase(location.into())),
+            ..Self::json(StatusCode::CREATED, value)
+        }
+    }
+
+    /// Answers 202: a job has been started, whose state is found at `location`.
+    pub fn accepted(job_id: Uuid, location: impl Into<String>) -> Self {
+        let body = JobBody { job_id };
+        Self {
+            location: Some(Location::BelowBase(location.into())),
+            ..Self::json(StatusCode::ACCEPTED, &body)
+        }
+    }
+
+    /// Answers 200 with a page of a list; its cursor is good for the same list, tenant and filter only.
+    pub fn page<F, T: Serialize>(list: &List<F>, page: &Page<T>) -> Self {
+        let next_cursor = page.next.as_ref().map(|key| list.seal.seal(key));
+        Self::json(StatusCode::OK, &PageBody { items: &page.items, next_cursor, total: page.total })
+    }
+
+    /// Answers 204.
+    pub fn no_content() -> Self {
+        Self::empty(StatusCode::NO_CONTENT)
+    }
+
+    /// Answers 200 with content that is no JSON, such as a calendar or a drawing.
+    pub fn content(media_type: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
+        Self { content: Content::Typed(media_type.into(), bytes.into()), ..Self::empty(StatusCode::OK) }
+    }
+
+    /// Answers a value with another status than the usual ones.
+    pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Self {
+        match serde_json::to_vec(value) {
+            Ok(bytes) => {
+                let version =
+                    serde_json::from_slice::<Versioned>(&bytes).ok().and_then(|found| found.version);
+                Self {
+                    content: Content::Typed("application/json".to_owned(), bytes.into()),
+                    etag: version.map(|version| format!("\"{version}\"")),
+                    ..Self::empty(status)
+                }
+            }
+            Err(error) => Self { content: Content::Broken(error.to_string()), ..Self::empty(status) },
+        }
+    }
+
+    /// Changes the status, such as to 503 for a readiness report that is bad.
+    pub fn with_status(self, status: StatusCode) -> Self {
+        Self { status, ..self }
+    }
+
+    /// Sets the version of the resource, for content that doesn't carry it.
+    pub fn with_version(self, version: i64) -> Self {
+        Self { etag: Some(format!("\"{version}\"")), ..self }
+    }
+
+    /// Adds a header.
+    pub fn with_header(mut self, name: header::HeaderName, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    /// Returns the status.
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    fn empty(status: StatusCode) -> Self {
+        Self { status, content: Content::Empty, etag: None, location: None, headers: Vec::new() }
+    }
+}

@@ -1,0 +1,268 @@
+//! One request from its first byte to its answer.
+
+use std::{
+    panic::AssertUnwindSafe,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::{Method, StatusCode, header},
+    web::{self, Bytes},
+};
+use clinicx_persistence::FailureKind;
+use clinicx_types::{error::FieldError, id::TenantId};
+use futures_util::{FutureExt, StreamExt};
+use tracing::Instrument;
+
+use crate::{
+    admit::{Admitted, Seen, admit},
+    api::Checked,
+    context::{Cx, Request},
+    deliver::{self, Rendered},
+    error::ApiError,
+    extract::{Incoming, check_lengths, refuse_content},
+    headers,
+    idempotency::Key,
+    kit::{Kit, KitOptions},
+    operation::Idempotency,
+    reply::Reply,
+    telemetry::{self, InFlight},
+};
+
+/// What stands in logs and metrics for a request that no operation takes.
+const UNMATCHED: &str = "unmatched";
+
+/// Serves an operation.
+pub(crate) async fn operation(
+    kit: Kit,
+    operation: Arc<Checked>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
+    let started = Instant::now();
+    let _running = InFlight::begin();
+    let seen = Seen::new(&kit, &request);
+    let span = tracing::info_span!(
+        "http.request",
+        request.id = %seen.request_id,
+        operation = operation.id,
+        http.method = %request.method(),
+        http.route = %operation.full_path,
+        tenant.slug = tracing::field::Empty,
+        actor.id = tracing::field::Empty,
+    );
+    let work = handle(&kit, &operation, &request, payload, &seen);
+    let limited = tokio::time::timeout(kit.options().request_deadline, work);
+    let outcome = AssertUnwindSafe(limited.instrument(span.clone())).catch_unwind().await;
+    let _entered = span.entered();
+    let outcome = match outcome {
+        Ok(Ok(outcome)) => outcome,
+        Ok(Err(_)) => {
+            Err(ApiError::new(StatusCode::GATEWAY_TIMEOUT, "timeout").caused_by("the request's deadline"))
+        }
+        Err(_) => Err(ApiError::internal("a handler panicked")),
+    };
+    let rendered = outcome.and_then(|reply| {
+        if reply.status.is_success() && !operation.may_answer(reply.status) {
+            tracing::error!(http.status = reply.status.as_u16(), "an answer is not in the API document");
+        }
+        Rendered::reply(&reply, operation.base)
+    });
+    finish(&kit, operation.id, &request, &seen, started, rendered)
+}
+
+/// Answers a path that nothing is mounted at.
+pub(crate) fn unknown_route(kit: &Kit, request: &HttpRequest) -> HttpResponse {
+    plain(kit, request, Err(ApiError::not_found()))
+}
+
+/// Answers a method that a path does not have: OPTIONS with the methods, others with 405.
+pub(crate) fn other_method(kit: &Kit, request: &HttpRequest, methods: Vec<Method>) -> HttpResponse {
+    if *request.method() == Method::OPTIONS {
+        let reply = Reply::no_content().with_header(header::ALLOW, deliver::allow(&methods));
+        return plain(kit, request, Ok(reply));
+    }
+    plain(kit, request, Err(ApiError::method_not_allowed(methods)))
+}
+
+/// Answers what is no operation.
+pub(crate) fn plain(kit: &Kit, request: &HttpRequest, outcome: Result<Reply, ApiError>) -> HttpResponse {
+    let started = Instant::now();
+    let seen = Seen::new(kit, request);
+    let span = tracing::info_span!("http.request", request.id = %seen.request_id, operation = UNMATCHED);
+    let _entered = span.entered();
+    let rendered = outcome.and_then(|reply| Rendered::reply(&reply, ""));
+    finish(kit, UNMATCHED, request, &seen, started, rendered)
+}
+
+/// Counts and logs the answer, and sends it.
+fn finish(
+    kit: &Kit,
+    operation: &'static str,
+    request: &HttpRequest,
+    seen: &Seen,
+    started: Instant,
+    outcome: Result<Rendered, ApiError>,
+) -> HttpResponse {
+    let duration = started.elapsed();
+    let duration_ms = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    let rendered = match outcome {
+        Ok(rendered) => {
+            let rendered = if is_known(request, &rendered) { rendered.not_modified() } else { rendered };
+            tracing::info!(http.status = rendered.status.as_u16(), duration_ms, "answered");
+            rendered
+        }
+        Err(error) => {
+            let (status, code) = (error.status().as_u16(), error.code());
+            let cause = error.parts().cause.as_deref().unwrap_or_default();
+            match status {
+                500 => tracing::error!(http.status = status, error.code = code, cause, duration_ms, "failed"),
+                501.. => {
+                    tracing::warn!(http.status = status, error.code = code, cause, duration_ms, "failed")
+                }
+                _ => tracing::info!(http.status = status, error.code = code, duration_ms, "refused"),
+            }
+            Rendered::error(&error, kit.api().catalog(), seen.language, seen.request_id)
+        }
+    };
+    telemetry::answered(operation, request.method(), rendered.status, duration);
+    rendered.into_response(seen.request_id)
+}
+
+/// Tells whether the client has this answer already (RFC 9110 section 13.1.2).
+fn is_known(request: &HttpRequest, rendered: &Rendered) -> bool {
+    matches!(*request.method(), Method::GET | Method::HEAD)
+        && rendered.status == StatusCode::OK
+        && rendered.header(&header::ETAG).is_some_and(|etag| headers::has_current(request, etag))
+}
+
+async fn handle(
+    kit: &Kit,
+    operation: &Arc<Checked>,
+    request: &HttpRequest,
+    payload: web::Payload,
+    seen: &Seen,
+) -> Result<Reply, ApiError> {
+    let admitted = admit(kit, operation, request, seen).await?;
+    if let Some(caller) = &admitted.caller {
+        tracing::Span::current().record("actor.id", tracing::field::display(caller.user_id));
+    }
+    let body = match operation.method {
+        Method::GET => Bytes::new(),
+        _ => read_body(request, payload, kit.options()).await?,
+    };
+    let Admitted { caller, tenant, claimed_tenant, expected_version, key } = admitted;
+    let tenant_id = tenant.as_ref().map(|(entry, _)| entry.id);
+    let key_scope = tenant_id.or(caller.as_ref().and_then(|caller| caller.tenant_id));
+    let cx = Cx(Arc::new(Request {
+        kit: kit.clone(),
+        operation: Arc::clone(operation),
+        request_id: seen.request_id,
+        language: seen.language,
+        source: seen.source,
+        user_agent: headers::text(request, &header::USER_AGENT).map(str::to_owned),
+        claimed_tenant,
+        caller,
+        tenant,
+        expected_version,
+        key: key.map(|text| Key::new(&kit.options().key, key_scope, text, request, &body)),
+        key_honoured: AtomicBool::new(false),
+    }));
+    let incoming = Incoming { cx, http: request.clone(), body };
+    refuse_surplus(operation, &incoming)?;
+    let outcome = match (operation.endpoint)(&incoming) {
+        Ok(work) => work.await,
+        Err(error) => Err(error),
+    };
+    let request = &incoming.cx.0;
+    if outcome.is_ok() && request.key.is_some() && !request.key_honoured.load(Ordering::Relaxed) {
+        tracing::error!("the operation takes an Idempotency-Key and does nothing with it");
+    }
+    match outcome {
+        Err(error) if error.failure_kind() == Some(FailureKind::Fenced) => {
+            Err(why_fenced(kit, tenant_id, &error).await?)
+        }
+        outcome => outcome,
+    }
+}
+
+/// Says why the database refused its own service: the tenant was suspended or moved while the request ran, or
+/// else rights or tables are missing where they should not be.
+async fn why_fenced(kit: &Kit, tenant: Option<TenantId>, error: &ApiError) -> Result<ApiError, ApiError> {
+    let refusal = match tenant {
+        Some(id) => {
+            kit.gatekeeper().invalidate(id).await;
+            kit.gatekeeper().tenant(id).await?.refusal.clone()
+        }
+        None => None,
+    };
+    let cause = error.parts().cause.as_deref().unwrap_or_default();
+    Ok(refusal.unwrap_or_else(|| {
+        ApiError::internal(format_args!("refused by the database, though nothing is fenced: {cause}"))
+    }))
+}
+
+/// Refuses a body or parameters that the operation does not take, so that a slip is not passed over.
+fn refuse_surplus(operation: &Checked, incoming: &Incoming) -> Result<(), ApiError> {
+    if operation.shape.body.is_none() {
+        refuse_content(incoming)?;
+    }
+    check_lengths(&operation.query_lengths, incoming.http.query_string())?;
+    if operation.shape.query.is_none() && !operation.is_open_to_any_query() {
+        let query = incoming.http.query_string();
+        let mut names: Vec<String> =
+            url::form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name.into_owned()).collect();
+        names.sort();
+        names.dedup();
+        if !names.is_empty() {
+            let surplus = |name| FieldError::new(format!("?{name}"), "unknown_field", "is not known here");
+            return Err(ApiError::invalid(names.into_iter().map(surplus).collect()));
+        }
+    }
+    Ok(())
+}
+
+async fn read_body(
+    request: &HttpRequest,
+    payload: web::Payload,
+    options: &KitOptions,
+) -> Result<Bytes, ApiError> {
+    let limit = options.body_limit_bytes;
+    let too_large = || ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "payload_too_large").closing();
+    let announced =
+        headers::text(request, &header::CONTENT_LENGTH).and_then(|length| length.parse::<usize>().ok());
+    if announced.is_some_and(|length| length > limit) {
+        return Err(too_large());
+    }
+    let mut payload = payload.into_inner();
+    let collect = async {
+        let mut body = web::BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| ApiError::new(StatusCode::BAD_REQUEST, "malformed").closing())?;
+            if body.len().saturating_add(chunk.len()) > limit {
+                return Err(too_large());
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    };
+    tokio::time::timeout(options.body_deadline, collect)
+        .await
+        .unwrap_or_else(|_| Err(ApiError::new(StatusCode::REQUEST_TIMEOUT, "request_timeout").closing()))
+}
+
+impl Checked {
+    fn may_answer(&self, status: StatusCode) -> bool {
+        self.answers.iter().any(|answer| answer.status == status.as_u16())
+    }
+
+    /// A public page is asked for by probes and browsers that add parameters of their own.
+    fn is_open_to_any_query(&self) -> bool {
+        self.access == crate::operation::Access::Public && self.idempotency == Idempotency::None
+    }
+}
