@@ -1,1 +1,19 @@
-//! clinicx
+//! The application: command line, configuration, wiring, routes, and the one list of modules.
+//!
+//! It holds no rule of the domain. Entry points: [`cli::run`] for the program, [`server::Service`] for whoever
+//! runs the service inside another program, [`modules`] to see what is in it.
+
+pub mod checks;
+pub mod cli;
+pub mod config;
+mod dev;
+pub mod gatekeeper;
+pub mod key_check;
+pub mod keys;
+pub mod logins;
+pub mod modules;
+pub mod observability;
+pub mod provision;
+pub mod routes;
+pub mod server;
+pub mod wiring;

@@ -1,0 +1,242 @@
+//! The self-checks of a start and of `clinicx doctor`.
+
+use clinicx_migration::{fence, system};
+use clinicx_persistence::SystemExecutor;
+use clinicx_tenancy::registry::{self, TenantFilter};
+use clinicx_types::page::{MAX_LIMIT, PageRequest};
+use sea_orm::{FromQueryResult, raw_sql};
+use serde::Serialize;
+
+use crate::{
+    key_check::{self, KeyStanding},
+    wiring::Platform,
+};
+
+/// The oldest PostgreSQL that serves, as `server_version_num`.
+const OLDEST_SERVER: i32 = 150_000;
+
+/// One thing that was looked at.
+#[derive(Clone, Debug, Serialize)]
+pub struct Check {
+    /// What was looked at.
+    pub name: &'static str,
+    /// `ok` or `failed`.
+    pub status: &'static str,
+    /// What was found.
+    pub finding: String,
+    /// How to mend it; empty when it is well.
+    pub mend: String,
+    /// Whether nothing can be served while it fails, whatever the profile.
+    #[serde(skip)]
+    pub fatal: bool,
+}
+
+impl Check {
+    fn ok(name: &'static str, finding: impl Into<String>) -> Self {
+        Self { name, status: "ok", finding: finding.into(), mend: String::new(), fatal: false }
+    }
+
+    fn failed(name: &'static str, finding: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { name, status: "failed", finding: finding.into(), mend: mend.into(), fatal: false }
+    }
+
+    fn fatal(self) -> Self {
+        Self { fatal: true, ..self }
+    }
+
+    /// Tells whether all is well.
+    pub fn passed(&self) -> bool {
+        self.status == "ok"
+    }
+}
+
+/// Runs every check.
+///
+/// # Errors
+/// The database does not answer at all.
+pub async fn run(platform: &Platform) -> anyhow::Result<Vec<Check>> {
+    let mut checks = vec![system_schema(platform).await];
+    checks.extend(server(platform).await?);
+    checks.push(application_login(platform).await?);
+    if checks.iter().any(|check| check.fatal) {
+        return Ok(checks);
+    }
+    checks.push(master_key(platform).await);
+    checks.push(extensions(platform).await?);
+    checks.push(fences(platform).await);
+    checks.push(tenants_behind(platform).await?);
+    Ok(checks)
+}
+
+async fn system_schema(platform: &Platform) -> Check {
+    const NAME: &str = "system schema";
+    const MEND: &str = "run `clinicx migrate system`";
+    match system::pending(&platform.logins.app.connect, &platform.roles).await {
+        Ok(pending) if pending.is_empty() => Check::ok(NAME, "up to date"),
+        Ok(pending) => Check::failed(NAME, format!("{} migrations are pending", pending.len()), MEND).fatal(),
+        Err(error) => Check::failed(NAME, error.to_string(), MEND).fatal(),
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Setting {
+    name: String,
+    setting: String,
+}
+
+async fn server(platform: &Platform) -> anyhow::Result<Vec<Check>> {
+    let settings: Vec<Setting> = platform
+        .app
+        .query_all(raw_sql!(
+            Postgres,
+            r#"SELECT name, setting FROM pg_catalog.pg_settings
+               WHERE name IN ('server_version_num', 'fsync', 'full_page_writes', 'synchronous_commit',
+                              'max_locks_per_transaction')"#
+        ))
+        .await
+        .map_err(clinicx_persistence::Failure::from)?;
+    let of = |name: &str| settings.iter().find(|one| one.name == name).map_or("", |one| one.setting.as_str());
+    let version: i32 = of("server_version_num").parse().unwrap_or_default();
+    let mut checks = vec![if version >= OLDEST_SERVER {
+        Check::ok("server version", format!("PostgreSQL {}", version / 10_000))
+    } else {
+        Check::failed("server version", version.to_string(), "use PostgreSQL 15 or newer").fatal()
+    }];
+    for name in ["fsync", "full_page_writes", "synchronous_commit"] {
+        let value = of(name).to_owned();
+        checks.push(match (name, value.as_str()) {
+            (_, "on") | ("synchronous_commit", "remote_apply" | "remote_write") => Check::ok(name, value),
+            _ => Check::failed(
+                name,
+                value,
+                "an acknowledged write could be lost: set it to on in postgresql.conf",
+            ),
+        });
+    }
+    let locks: i32 = of("max_locks_per_transaction").parse().unwrap_or_default();
+    checks.push(if locks >= 128 {
+        Check::ok("max_locks_per_transaction", locks.to_string())
+    } else {
+        Check::failed("max_locks_per_transaction", locks.to_string(), "set it to 256 in postgresql.conf")
+    });
+    Ok(checks)
+}
+
+#[derive(FromQueryResult)]
+struct LoginFacts {
+    superuser: bool,
+    inherits: bool,
+    bypasses: bool,
+    creates: bool,
+}
+
+/// The application's login must be one that reads nothing until it has become a tenant's role.
+async fn application_login(platform: &Platform) -> anyhow::Result<Check> {
+    const NAME: &str = "application login";
+    if platform.logins.app.session_authorization.is_some() {
+        let mend = "in production set database.url to a login of its own (clinicx_app)";
+        return Ok(Check::failed(NAME, "database.url is an administrator's", mend));
+    }
+    let facts: Option<LoginFacts> = platform
+        .app
+        .query_one(raw_sql!(
+            Postgres,
+            r#"SELECT rolsuper AS superuser, rolinherit AS inherits, rolbypassrls AS bypasses,
+                      rolcreaterole OR rolcreatedb AS creates
+               FROM pg_catalog.pg_roles WHERE rolname = session_user"#
+        ))
+        .await
+        .map_err(clinicx_persistence::Failure::from)?;
+    Ok(match facts {
+        Some(LoginFacts { superuser: false, inherits: false, bypasses: false, creates: false }) => {
+            Check::ok(NAME, "inherits nothing, bypasses nothing")
+        }
+        _ => Check::failed(
+            NAME,
+            "it has more rights than it needs",
+            "run `clinicx migrate system` as an administrator",
+        ),
+    })
+}
+
+async fn master_key(platform: &Platform) -> Check {
+    const NAME: &str = "master key";
+    match key_check::compare(&platform.app, &platform.cipher).await {
+        Ok(KeyStanding::Right) => Check::ok(NAME, "the one that sealed the fields"),
+        Ok(KeyStanding::Unknown) => Check::ok(NAME, "the database has not seen one yet"),
+        Ok(KeyStanding::Wrong) => Check::failed(
+            NAME,
+            "it is not the one that sealed the fields of this database",
+            "set keys.master_key_file to the right one; the same for every process",
+        )
+        .fatal(),
+        Err(error) => Check::failed(NAME, error.to_string(), "look at PostgreSQL's log"),
+    }
+}
+
+#[derive(FromQueryResult)]
+struct ExtensionCount {
+    count: i64,
+}
+
+async fn extensions(platform: &Platform) -> anyhow::Result<Check> {
+    const NAME: &str = "extensions";
+    let found: Option<ExtensionCount> = platform
+        .app
+        .query_one(raw_sql!(
+            Postgres,
+            r#"SELECT count(*) AS count
+               FROM pg_catalog.pg_extension AS e JOIN pg_catalog.pg_namespace AS n ON n.oid = e.extnamespace
+               WHERE e.extname IN ('btree_gist', 'pg_trgm') AND n.nspname = 'extensions'"#
+        ))
+        .await
+        .map_err(clinicx_persistence::Failure::from)?;
+    Ok(match found {
+        Some(ExtensionCount { count: 2 }) => Check::ok(NAME, "btree_gist and pg_trgm in schema extensions"),
+        _ => Check::failed(
+            NAME,
+            "btree_gist or pg_trgm is missing",
+            "run `clinicx migrate system` as an administrator",
+        ),
+    })
+}
+
+async fn fences(platform: &Platform) -> Check {
+    const NAME: &str = "fences";
+    let gaps = async {
+        let mut gaps = fence::check_system(&platform.app, &platform.roles).await?;
+        gaps.extend(fence::check(&platform.app, &platform.roles, None).await?);
+        Ok::<_, clinicx_migration::DatabaseFailure>(gaps)
+    };
+    match gaps.await {
+        Ok(gaps) => match gaps.first() {
+            None => Check::ok(NAME, "every table of every tenant stands behind all of them"),
+            Some(first) => Check::failed(
+                NAME,
+                format!("{} gaps, the first: {first}", gaps.len()),
+                "do not serve before it is understood who has changed the structure by hand",
+            ),
+        },
+        Err(error) => Check::failed(NAME, error.to_string(), "look at PostgreSQL's log"),
+    }
+}
+
+async fn tenants_behind(platform: &Platform) -> anyhow::Result<Check> {
+    let mut page = PageRequest::first(MAX_LIMIT).unwrap_or_default();
+    let (mut behind, mut all) = (0_usize, 0_usize);
+    loop {
+        let tenants = registry::list(&platform.app, &TenantFilter::default(), &page).await?;
+        all += tenants.items.len();
+        behind +=
+            tenants.items.iter().filter(|tenant| platform.modules.require_served(tenant).is_err()).count();
+        match tenants.next {
+            Some(next) => page.after = Some(next),
+            None => break,
+        }
+    }
+    Ok(if behind == 0 {
+        Check::ok("tenants", format!("{all}, none behind"))
+    } else {
+        Check::failed("tenants", format!("{behind} of {all} are behind"), "run `clinicx migrate tenants`")
+    })
+}

@@ -1,0 +1,14 @@
+//! `clinicx openapi`: the document, without a database.
+
+use super::{Failed, Outcome, Output};
+use crate::modules;
+
+/// Prints the OpenAPI document.
+///
+/// # Errors
+/// The operations do not fit together.
+pub fn run(output: &Output) -> Result<Outcome, Failed> {
+    let document = modules::openapi()?;
+    output.text(&format!("{document:#}\n"));
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,187 @@
+//! What a command says: tables for people, JSON for programs, one line for an error.
+
+use std::io::{IsTerminal, Write};
+
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Serialize;
+
+/// How a command ended when it did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything was done: exit code 0.
+    Done,
+    /// Something was done and something was not: exit code 3.
+    Partly,
+}
+
+/// A command that failed.
+#[derive(Debug)]
+pub struct Failed {
+    /// 1 failed, 2 wrong usage.
+    pub code: u8,
+    /// What happened and what to do next, with its causes.
+    pub error: anyhow::Error,
+}
+
+impl Failed {
+    /// The caller said something wrong: exit code 2.
+    pub fn usage(error: impl Into<anyhow::Error>) -> Self {
+        Self { code: 2, error: error.into() }
+    }
+
+    /// A sentence as a failure: exit code 1.
+    pub fn message(text: impl Into<String>) -> Self {
+        Self { code: 1, error: anyhow::Error::msg(text.into()) }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self { code: 1, error: error.into() }
+    }
+}
+
+/// Where a command's results go.
+#[derive(Clone, Copy, Debug)]
+pub struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// Makes one for people or, with `json`, for programs.
+    pub fn new(json: bool) -> Self {
+        Self { json }
+    }
+
+    /// Tells whether it is for programs.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Tells whether a person at a terminal can answer.
+    pub fn is_interactive(&self) -> bool {
+        !self.json && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
+    /// Prints text as it stands. A reader that has gone away is no error.
+    pub fn text(&self, text: &str) {
+        let mut out = std::io::stdout().lock();
+        let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+    }
+
+    /// Prints a line for people that a program does not want.
+    pub fn note(&self, text: &str) {
+        if !self.json {
+            self.text(&format!("{text}\n"));
+        }
+    }
+
+    /// Prints a line about how far the work is, on the error stream.
+    pub fn progress(&self, text: &str) {
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    /// Prints one thing: as JSON, or as lines of names and values.
+    pub fn one<T: Serialize>(&self, value: &T) {
+        let json = serde_json::to_value(value).unwrap_or_default();
+        if self.json {
+            return self.text(&format!("{json:#}\n"));
+        }
+        let mut table = table(&[]);
+        for (name, value) in json.as_object().into_iter().flatten() {
+            table.add_row([name.clone(), cell(value)]);
+        }
+        self.text(&format!("{table}\n"));
+    }
+
+    /// Prints many things: as a JSON array, or as a table with these columns.
+    pub fn many<T: Serialize>(&self, values: &[T], columns: &[&str]) {
+        let json = serde_json::to_value(values).unwrap_or_default();
+        if self.json {
+            return self.text(&format!("{json:#}\n"));
+        }
+        let mut table = table(columns);
+        for value in json.as_array().into_iter().flatten() {
+            table.add_row(columns.iter().map(|column| cell(value.get(column).unwrap_or_default())));
+        }
+        self.text(&format!("{table}\n"));
+    }
+}
+
+/// How far a long piece of work is: a bar on a terminal, a line now and then elsewhere, nothing for programs.
+#[derive(Clone)]
+pub struct Bar(Option<indicatif::ProgressBar>, BarKind);
+
+#[derive(Clone)]
+enum BarKind {
+    Terminal,
+    Lines { what: &'static str, every: u64 },
+}
+
+impl Bar {
+    /// One more is done.
+    pub fn step(&self) {
+        let Some(bar) = &self.0 else { return };
+        bar.inc(1);
+        if let BarKind::Lines { what, every } = self.1
+            && bar.position().is_multiple_of(every)
+        {
+            let _ = writeln!(
+                std::io::stderr().lock(),
+                "{} of {} {what}",
+                bar.position(),
+                bar.length().unwrap_or(0)
+            );
+        }
+    }
+
+    /// All is done.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Output {
+    /// Begins to show how far a piece of work of `length` parts is.
+    pub fn bar(&self, length: usize, what: &'static str) -> Bar {
+        let length = u64::try_from(length).unwrap_or(u64::MAX);
+        if self.json {
+            Bar(None, BarKind::Terminal)
+        } else if std::io::stderr().is_terminal() {
+            Bar(Some(indicatif::ProgressBar::new(length).with_message(what)), BarKind::Terminal)
+        } else {
+            let every = (length / 20).max(1);
+            Bar(Some(indicatif::ProgressBar::hidden().with_position(0)), BarKind::Lines { what, every })
+                .sized(length)
+        }
+    }
+}
+
+impl Bar {
+    fn sized(self, length: u64) -> Self {
+        if let Some(bar) = &self.0 {
+            bar.set_length(length);
+        }
+        self
+    }
+}
+
+fn table(columns: &[&str]) -> Table {
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    if !columns.is_empty() {
+        table.set_header(columns.iter().map(|column| column.replace('_', " ")));
+    }
+    table
+}
+
+fn cell(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
+        other => other.to_string(),
+    }
+}

@@ -1,0 +1,211 @@
+//! `clinicx tenant`: what an operator does with tenants.
+
+use std::io::BufRead;
+
+use clap::{Args, Subcommand};
+use clinicx_identity::{NewAccount, Password};
+use clinicx_tenancy::{
+    PlatformScope, Purge, Tenancy, TenantDraft, TenantStatus,
+    registry::{self, TenantFilter},
+};
+use clinicx_types::{
+    name::TenantSlug,
+    page::{MAX_LIMIT, PageRequest},
+};
+
+use super::{Failed, Outcome, Output};
+use crate::{
+    config::Config,
+    provision,
+    routes::platform_tenants::TenantBody,
+    wiring::{Platform, said},
+};
+
+/// What can be done with tenants.
+#[derive(Debug, Subcommand)]
+pub enum TenantCommand {
+    /// Create a tenant that is ready to serve
+    Create(Box<CreateArgs>),
+    /// List tenants
+    List {
+        /// Only those in this state
+        #[arg(long)]
+        status: Option<TenantStatus>,
+        /// Only those whose slug or name contains this
+        #[arg(long)]
+        q: Option<String>,
+    },
+    /// Show a tenant
+    Show {
+        /// The slug
+        slug: TenantSlug,
+    },
+    /// Stop serving a tenant; its role loses the schema at once
+    Suspend {
+        /// The slug
+        slug: TenantSlug,
+    },
+    /// Serve a suspended tenant again
+    Resume {
+        /// The slug
+        slug: TenantSlug,
+    },
+    /// End a tenant; its data are kept for the retention time
+    Archive {
+        /// The slug
+        slug: TenantSlug,
+    },
+    /// Take an archived tenant back into service
+    Restore {
+        /// The slug
+        slug: TenantSlug,
+    },
+    /// Destroy an archived tenant's data for good
+    Purge {
+        /// The slug
+        slug: TenantSlug,
+        /// Do not ask for the slug again
+        #[arg(long)]
+        yes: bool,
+        /// Before the retention time is over
+        #[arg(long)]
+        force: bool,
+    },
+}
+
+/// A new tenant.
+#[derive(Debug, Args)]
+pub struct CreateArgs {
+    /// Names it in URLs and host names
+    slug: String,
+    /// Names it for people
+    #[arg(long)]
+    name: String,
+    /// A module beside core; may be repeated
+    #[arg(long = "module")]
+    modules: Vec<String>,
+    /// The clinic's time zone (IANA)
+    #[arg(long)]
+    time_zone: String,
+    /// The clinic's currency (ISO 4217)
+    #[arg(long)]
+    currency: String,
+    /// The clinic's locale (BCP 47)
+    #[arg(long, default_value = "en")]
+    locale: String,
+    /// What it subscribes to
+    #[arg(long)]
+    plan: Option<String>,
+    /// The first administrator's address
+    #[arg(long)]
+    admin_email: String,
+    /// The first administrator's name
+    #[arg(long)]
+    admin_name: String,
+    /// The variable that holds the first administrator's password
+    #[arg(long, value_name = "VARIABLE")]
+    admin_password_env: Option<String>,
+}
+
+/// Carries it out.
+///
+/// # Errors
+/// The input is wrong, the tenant's state does not allow it, or the database refuses.
+pub async fn run(config: Config, command: TenantCommand, output: &Output) -> Result<Outcome, Failed> {
+    let platform = Platform::open_current(&config).await?;
+    let done = carry_out(&platform, command, output).await;
+    platform.close().await;
+    done
+}
+
+async fn carry_out(platform: &Platform, command: TenantCommand, output: &Output) -> Result<Outcome, Failed> {
+    let scope = PlatformScope::system("tenant command");
+    let tenancy = || -> Result<&Tenancy, Failed> { Ok(platform.tenancy()?) };
+    let tenant = match command {
+        TenantCommand::Create(args) => create(platform, &scope, *args).await?,
+        TenantCommand::List { status, q } => {
+            return list(platform, TenantFilter { status, q, cluster: None }, output).await;
+        }
+        TenantCommand::Show { slug } => registry::get_by_slug(&platform.app, &slug).await.map_err(said)?,
+        TenantCommand::Suspend { slug } => tenancy()?.suspend(&slug, None, &scope).await.map_err(said)?,
+        TenantCommand::Resume { slug } => tenancy()?.resume(&slug, None, &scope).await.map_err(said)?,
+        TenantCommand::Archive { slug } => tenancy()?.archive(&slug, None, &scope).await.map_err(said)?,
+        TenantCommand::Restore { slug } => tenancy()?.restore(&slug, None, &scope).await.map_err(said)?,
+        TenantCommand::Purge { slug, yes, force } => {
+            let confirm = Some(confirmed(&slug, yes, output)?);
+            let purge = if force { Purge::Now { confirm } } else { Purge::AfterRetention { confirm } };
+            tenancy()?.purge(&slug, &purge, &scope, Vec::new()).await.map_err(said)?
+        }
+    };
+    output.one(&TenantBody::from(&tenant));
+    Ok(Outcome::Done)
+}
+
+async fn create(
+    platform: &Platform,
+    scope: &PlatformScope,
+    args: CreateArgs,
+) -> Result<clinicx_tenancy::Tenant, Failed> {
+    // Said before anything is tried, with what to configure.
+    platform.tenancy()?;
+    let password = match &args.admin_password_env {
+        Some(variable) => Some(Password::new(std::env::var(variable).map_err(|_| {
+            Failed::usage(anyhow::anyhow!("the variable {variable} is not set; it must hold the password"))
+        })?)),
+        None => None,
+    };
+    let draft = TenantDraft {
+        slug: args.slug,
+        name: args.name,
+        modules: args.modules,
+        time_zone: args.time_zone,
+        currency: args.currency,
+        locale: args.locale,
+        plan: args.plan,
+        isolation: None,
+        cluster: None,
+        region: None,
+    };
+    let admin = NewAccount {
+        email: &args.admin_email,
+        full_name: &args.admin_name,
+        password: password.as_ref(),
+        is_operator: false,
+    };
+    Ok(provision::create(platform, scope, draft, admin).await.map_err(said)?)
+}
+
+async fn list(platform: &Platform, filter: TenantFilter, output: &Output) -> Result<Outcome, Failed> {
+    let mut rows = Vec::new();
+    let mut page = PageRequest::first(MAX_LIMIT).unwrap_or_default();
+    loop {
+        let tenants = registry::list(&platform.app, &filter, &page).await.map_err(said)?;
+        rows.extend(tenants.items.iter().map(TenantBody::from));
+        match tenants.next {
+            Some(next) => page.after = Some(next),
+            None => break,
+        }
+    }
+    output.many(&rows, &["slug", "name", "status", "modules", "schema_version", "time_zone", "cluster"]);
+    Ok(Outcome::Done)
+}
+
+/// Asks for the slug again, unless `--yes` stands for it.
+fn confirmed(slug: &TenantSlug, yes: bool, output: &Output) -> Result<String, Failed> {
+    if yes {
+        return Ok(slug.to_string());
+    }
+    if !output.is_interactive() {
+        return Err(Failed::usage(anyhow::anyhow!(
+            "purging {slug} destroys its data for good; say --yes when there is nobody to ask"
+        )));
+    }
+    output.progress(&format!("This destroys all data of {slug} for good. Type its slug to go on:"));
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    if line.trim() == slug.as_str() {
+        Ok(slug.to_string())
+    } else {
+        Err(Failed::message("that is another slug; nothing was changed"))
+    }
+}

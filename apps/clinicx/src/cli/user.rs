@@ -1,0 +1,93 @@
+//! `clinicx user`: accounts and what they may.
+
+use clap::Subcommand;
+use clinicx_identity::{IdentityScope, NewAccount, Password, membership, user};
+use clinicx_tenancy::registry;
+use clinicx_types::{name::TenantSlug, permission::Role};
+use serde_json::json;
+
+use super::{Failed, Outcome, Output};
+use crate::{
+    config::Config,
+    wiring::{Platform, said},
+};
+
+/// What can be done with users.
+#[derive(Debug, Subcommand)]
+pub enum UserCommand {
+    /// Create an account
+    Create {
+        /// The address
+        email: String,
+        /// The person's name
+        #[arg(long)]
+        name: String,
+        /// Make an operator of the platform
+        #[arg(long)]
+        operator: bool,
+        /// The variable that holds the password; without it nobody can log in until one is set
+        #[arg(long, value_name = "VARIABLE")]
+        password_env: Option<String>,
+    },
+    /// Give an account roles in a tenant, in place of those that it has there
+    Grant {
+        /// The address
+        email: String,
+        /// The tenant's slug
+        tenant: TenantSlug,
+        /// A role; may be repeated
+        #[arg(long = "role", required = true)]
+        roles: Vec<Role>,
+    },
+}
+
+/// Carries it out.
+///
+/// # Errors
+/// The input is wrong, the account or tenant is not there, or the database refuses.
+pub async fn run(config: Config, command: UserCommand, output: &Output) -> Result<Outcome, Failed> {
+    let platform = Platform::open_current(&config).await?;
+    let done = carry_out(&platform, command, output).await;
+    platform.close().await;
+    done
+}
+
+async fn carry_out(platform: &Platform, command: UserCommand, output: &Output) -> Result<Outcome, Failed> {
+    match command {
+        UserCommand::Create { email, name, operator, password_env } => {
+            let password = match password_env {
+                Some(variable) => Some(Password::new(std::env::var(&variable).map_err(|_| {
+                    Failed::usage(anyhow::anyhow!(
+                        "the variable {variable} is not set; it must hold the password"
+                    ))
+                })?)),
+                None => None,
+            };
+            let account = NewAccount {
+                email: &email,
+                full_name: &name,
+                password: password.as_ref(),
+                is_operator: operator,
+            };
+            let scope = IdentityScope::system("user create");
+            let made = platform.identity.create_user(&scope, account).await.map_err(said)?;
+            output.one(&json!({"id": made.id, "email": made.email, "operator": made.is_operator}));
+        }
+        UserCommand::Grant { email, tenant, roles } => {
+            let scope = IdentityScope::system("user grant");
+            let found = user::find_by_email(&platform.app, &email).await.map_err(said)?;
+            let user = found.ok_or_else(|| {
+                Failed::message("there is no account with this address; create it with `clinicx user create`")
+            })?;
+            let tenant = registry::find_by_slug(&platform.app, &tenant).await?.ok_or_else(|| {
+                Failed::message(format!("there is no tenant {tenant}; see `clinicx tenant list`"))
+            })?;
+            let tx = platform.app.begin().await.map_err(clinicx_persistence::Failure::from)?;
+            let granted = membership::grant(&tx, &scope, tenant.id, user.id, &roles).await;
+            let granted = granted.map_err(said)?;
+            tx.commit().await.map_err(clinicx_persistence::Failure::from)?;
+            output.one(&json!({"email": email, "tenant": tenant.slug, "roles": granted.roles}));
+        }
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,83 @@
+//! The modules of this application: the one list to which a new one is added.
+
+use std::sync::Arc;
+
+use clinicx_migration::tenant;
+use clinicx_tenancy::{Module, ModuleError, ModuleRegistry};
+use clinicx_web::{Api, ApiDefect, ApiInfo, HttpModule, Kit, KitOptions};
+
+use crate::{
+    gatekeeper::Gate,
+    routes,
+    wiring::{Platform, Slot},
+};
+
+const INFO: ApiInfo = ApiInfo {
+    title: "ClinicX",
+    version: env!("CARGO_PKG_VERSION"),
+    description: "The backend of a service for clinics and dental practices. Every clinic is a tenant of its own.",
+};
+
+/// Returns the domain modules: tables, rights, events.
+///
+/// # Errors
+/// They do not fit together.
+pub fn registry() -> Result<ModuleRegistry, ModuleError> {
+    ModuleRegistry::new([
+        Module { name: "core", migrations: tenant::core::MIGRATIONS, facts: clinicx_core::FACTS },
+        Module { name: "billing", migrations: tenant::billing::MIGRATIONS, facts: clinicx_billing::FACTS },
+        Module { name: "dental", migrations: tenant::dental::MIGRATIONS, facts: clinicx_dental::FACTS },
+    ])
+}
+
+/// Returns the routes.
+fn http(slot: &Slot) -> Vec<HttpModule> {
+    vec![
+        routes::health::module(slot),
+        routes::auth::module(slot),
+        routes::platform_tenants::module(slot),
+        routes::patients::module(slot),
+        routes::staff::module(),
+        routes::working_hours::module(),
+        routes::time_off::module(),
+        routes::rooms::module(),
+        routes::services::module(),
+        routes::appointments::module(),
+    ]
+}
+
+/// Checks all operations together.
+///
+/// # Errors
+/// The first thing that does not fit.
+pub fn api(slot: &Slot) -> anyhow::Result<Api> {
+    let registry = registry()?;
+    let api: Result<Api, ApiDefect> = Api::new(&INFO, http(slot), registry.permissions());
+    Ok(api?)
+}
+
+/// Returns the OpenAPI document; it needs no database.
+///
+/// # Errors
+/// The operations do not fit together.
+pub fn openapi() -> anyhow::Result<serde_json::Value> {
+    Ok(api(&Slot::default())?.document().clone())
+}
+
+/// Returns the kit that serves a platform.
+///
+/// # Errors
+/// The operations do not fit together.
+pub fn kit(platform: &Platform) -> anyhow::Result<Kit> {
+    let slot = Slot::holding(platform.clone());
+    let http = &platform.config.http;
+    let options = KitOptions {
+        base_domain: http.base_domain.clone(),
+        body_limit_bytes: http.body_limit,
+        body_deadline: http.body_timeout,
+        trusted_proxies: http.trusted_proxies.iter().map(std::net::IpAddr::to_canonical).collect(),
+        system: Some(platform.app.clone()),
+        ..KitOptions::new(platform.token_key, tokio::runtime::Handle::current())
+    };
+    Ok(Kit::new(Arc::new(api(&slot)?), Arc::new(Gate::new(platform.clone())), options))
+}

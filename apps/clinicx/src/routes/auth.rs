@@ -1,0 +1,141 @@
+//! Logging in and out, and who one is.
+
+use clinicx_identity::{
+    IdentityError, LoginRequest, Me, Origin, Principal, RefreshRequest, SwitchRequest, Tokens,
+};
+use clinicx_tenancy::TenancyError;
+use clinicx_types::permission::PermissionSet;
+use clinicx_web::{Access, ApiError, Body, CallerCx, Cx, HttpModule, Idempotency, Operation, Reply};
+use schemars::JsonSchema;
+use serde::Serialize;
+use serde_json::json;
+
+use crate::wiring::Slot;
+
+/// The operations on one's own log-in.
+pub fn module(slot: &Slot) -> HttpModule {
+    let public =
+        |path, id| Operation::post(path, id).access(Access::Public).idempotency(Idempotency::Ignored);
+    let known =
+        |path, id| Operation::post(path, id).access(Access::Authenticated).idempotency(Idempotency::Ignored);
+    let (login_, refresh_, logout_, switch_, me_) =
+        (slot.clone(), slot.clone(), slot.clone(), slot.clone(), slot.clone());
+    HttpModule::new("auth", "Logging in and out").operations([
+        public("/auth/login", "login")
+            .summary("Log in with an address and a password")
+            .description(
+                "Without `tenant`, a user of one tenant gets a token for that one, a user of several gets 409 \
+                 `tenant_required` with the list, and an operator gets a token for the platform.",
+            )
+            .answers::<Tokens>(200)
+            .errors(&["invalid_credentials", "tenant_required", "tenant_suspended", "tenant_gone", "too_many_attempts"])
+            .handler(move |cx: Cx, body: Body<LoginRequest>| login(login_.clone(), cx, body)),
+        public("/auth/refresh", "refresh")
+            .summary("Exchange a refresh token, once, for new tokens")
+            .answers::<Tokens>(200)
+            .errors(&["invalid_refresh_token", "tenant_suspended", "tenant_gone"])
+            .handler(move |cx: Cx, body: Body<RefreshRequest>| refresh(refresh_.clone(), cx, body)),
+        known("/auth/logout", "logout")
+            .summary("End the session of the access token")
+            .answers_empty(204)
+            .handler(move |cx: CallerCx| logout(logout_.clone(), cx)),
+        known("/auth/switch", "switch_tenant")
+            .summary("Get tokens for another tenant to which one belongs")
+            .answers::<Tokens>(200)
+            .errors(&["no_membership", "tenant_suspended", "tenant_gone"])
+            .handler(move |cx: CallerCx, body: Body<SwitchRequest>| switch(switch_.clone(), cx, body)),
+        Operation::get("/auth/me", "me")
+            .summary("Show who one is, where one belongs, and what one may do")
+            .access(Access::Authenticated)
+            .answers::<MeWithPermissions>(200)
+            .handler(move |cx: CallerCx| me(me_.clone(), cx)),
+    ])
+}
+
+/// Who the caller is and what the caller may do with the present token.
+#[derive(Serialize, JsonSchema)]
+struct MeWithPermissions {
+    #[serde(flatten)]
+    me: Me,
+    /// The rights in the tenant that the present token names, in those modules that it has.
+    permissions: Vec<&'static str>,
+}
+
+/// What the kit knows of the caller, as identity wants it.
+fn principal(cx: &CallerCx) -> Result<Principal, ApiError> {
+    let caller = cx.caller();
+    let session_id = caller.session_id.ok_or_else(|| ApiError::internal("a caller without a session"))?;
+    Ok(Principal {
+        user_id: caller.user_id,
+        session_id,
+        tenant: caller.tenant_id,
+        is_operator: caller.operator,
+        roles: caller.roles.clone(),
+    })
+}
+
+fn origin(cx: &Cx) -> Origin {
+    Origin { request_id: cx.request_id(), source: cx.source() }
+}
+
+/// Adds what only identity's errors know: the tenants to choose from, and when to come back.
+pub(crate) fn refused(error: IdentityError) -> ApiError {
+    let tenants = match &error {
+        IdentityError::TenantRequired { tenants } => Some(json!(tenants)),
+        _ => None,
+    };
+    let wait = error.retry_after().and_then(|wait| u32::try_from(wait.as_secs().max(1)).ok());
+    let mut problem = ApiError::from(error);
+    if let Some(tenants) = tenants {
+        problem = problem.member("tenants", tenants);
+    }
+    if let Some(seconds) = wait {
+        problem = problem.retry_after_s(seconds);
+    }
+    problem
+}
+
+async fn login(slot: Slot, cx: Cx, Body(request): Body<LoginRequest>) -> Result<Reply, ApiError> {
+    let (identity, origin) = (slot.platform()?.identity.clone(), origin(&cx));
+    let tokens = cx.detached(async move { identity.login(request, &origin).await.map_err(refused) }).await?;
+    Ok(Reply::ok(&tokens))
+}
+
+async fn refresh(slot: Slot, cx: Cx, Body(request): Body<RefreshRequest>) -> Result<Reply, ApiError> {
+    let (identity, origin) = (slot.platform()?.identity.clone(), origin(&cx));
+    let work = async move { identity.refresh(&request.refresh_token, &origin).await.map_err(refused) };
+    Ok(Reply::ok(&cx.detached(work).await?))
+}
+
+async fn logout(slot: Slot, cx: CallerCx) -> Result<Reply, ApiError> {
+    let identity = slot.platform()?.identity.clone();
+    let (origin, principal) = (origin(&cx), principal(&cx)?);
+    cx.detached(async move { identity.logout(&principal, &origin).await.map_err(refused) }).await?;
+    Ok(Reply::no_content())
+}
+
+async fn switch(slot: Slot, cx: CallerCx, Body(request): Body<SwitchRequest>) -> Result<Reply, ApiError> {
+    let identity = slot.platform()?.identity.clone();
+    let (origin, principal) = (origin(&cx), principal(&cx)?);
+    let work = async move { identity.switch(&principal, &request.tenant, &origin).await.map_err(refused) };
+    Ok(Reply::ok(&cx.detached(work).await?))
+}
+
+async fn me(slot: Slot, cx: CallerCx) -> Result<Reply, ApiError> {
+    let platform = slot.platform()?;
+    let me = platform.identity.me(&principal(&cx)?).await.map_err(refused)?;
+    let tenant = match cx.caller().tenant_id {
+        Some(id) => match platform.resolver.resolve_id(id).await {
+            Ok(tenant) => Some(tenant),
+            Err(TenancyError::UnknownTenant | TenancyError::Gone) => None,
+            Err(error) => return Err(error.into()),
+        },
+        None => None,
+    };
+    // A right of a module that the tenant does not have opens nothing.
+    let permissions = tenant.map_or_else(Vec::new, |tenant| {
+        let rules = platform.modules.permissions_of(&tenant.modules);
+        PermissionSet::of_roles(&me.roles, rules).iter().map(|permission| permission.0).collect()
+    });
+    Ok(Reply::ok(&MeWithPermissions { me, permissions }))
+}

@@ -1,0 +1,78 @@
+//! Whether the service lives, whether it can serve, and its figures.
+
+use actix_web::http::StatusCode;
+use clinicx_persistence::SystemExecutor;
+use clinicx_web::{Access, ApiError, HttpModule, Operation, Reply};
+use schemars::JsonSchema;
+use sea_orm::{FromQueryResult, raw_sql};
+use serde::Serialize;
+
+use crate::wiring::Slot;
+
+/// The media type of Prometheus' text format.
+const PROMETHEUS: &str = "text/plain; version=0.0.4";
+
+/// What `/healthz` and `/readyz` say.
+#[derive(Debug, Serialize, JsonSchema)]
+struct Health {
+    /// `ok`, or `unavailable` with 503.
+    status: &'static str,
+    /// What is not well.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failing: Vec<&'static str>,
+}
+
+#[derive(FromQueryResult)]
+struct One {
+    #[expect(dead_code, reason = "the answer's arrival is what counts")]
+    one: i32,
+}
+
+/// The operations on the service itself.
+pub fn module(slot: &Slot) -> HttpModule {
+    let (ready, figures) = (slot.clone(), slot.clone());
+    let operations = [
+        Operation::get("/healthz", "health")
+            .summary("Tell whether the process lives")
+            .access(Access::Public)
+            .answers::<Health>(200)
+            .handler(health),
+        Operation::get("/readyz", "readiness")
+            .summary("Tell whether it can serve")
+            .access(Access::Public)
+            .answers::<Health>(200)
+            .answers::<Health>(503)
+            .handler(move || readiness(ready.clone())),
+        Operation::get("/metrics", "metrics")
+            .summary("Show the figures in the format of Prometheus")
+            .description("404 when they are served on a port of their own.")
+            .access(Access::Public)
+            .answers_content(PROMETHEUS)
+            .errors(&["not_found"])
+            .handler(move || metrics(figures.clone())),
+    ];
+    HttpModule::new("health", "The service itself").mounted_at("").operations(operations)
+}
+
+async fn health() -> Result<Reply, ApiError> {
+    Ok(Reply::ok(&Health { status: "ok", failing: Vec::new() }))
+}
+
+async fn metrics(slot: Slot) -> Result<Reply, ApiError> {
+    let platform = slot.platform()?;
+    if platform.config.http.metrics_port.is_some() {
+        return Err(ApiError::not_found());
+    }
+    Ok(Reply::content(PROMETHEUS, platform.metrics.render()))
+}
+
+async fn readiness(slot: Slot) -> Result<Reply, ApiError> {
+    let platform = slot.platform()?;
+    let asked: Result<Option<One>, _> =
+        platform.app.query_one(raw_sql!(Postgres, r#"SELECT 1 AS one"#)).await;
+    if asked.is_ok_and(|row| row.is_some()) {
+        return Ok(Reply::ok(&Health { status: "ok", failing: Vec::new() }));
+    }
+    let report = Health { status: "unavailable", failing: vec!["database"] };
+    Ok(Reply::json(StatusCode::SERVICE_UNAVAILABLE, &report))
+}

@@ -1,0 +1,12 @@
+//! The routes, one file for each resource.
+
+pub mod appointments;
+pub mod auth;
+pub mod health;
+pub mod patients;
+pub mod platform_tenants;
+pub mod rooms;
+pub mod services;
+pub mod staff;
+pub mod time_off;
+pub mod working_hours;

@@ -1,0 +1,206 @@
+//! The HTTP server: what listens, and how it ends.
+
+use std::{net::SocketAddr, time::Duration};
+
+use actix_web::{App, HttpServer, dev::ServerHandle};
+use anyhow::Context;
+use tokio::{
+    signal::unix::{Signal, SignalKind, signal},
+    task::JoinHandle,
+};
+
+use crate::{config::Config, modules, wiring::Platform};
+
+/// How often the figures of the pools are brought to the metrics.
+const POOL_FIGURES_EVERY: Duration = Duration::from_secs(5);
+/// How often what has expired is removed.
+const SWEEP_EVERY: Duration = Duration::from_secs(3600);
+
+/// A running service.
+pub struct Service {
+    address: SocketAddr,
+    handle: ServerHandle,
+    server: JoinHandle<std::io::Result<()>>,
+    figures: JoinHandle<()>,
+    sweeper: JoinHandle<()>,
+    kit: clinicx_web::Kit,
+    platform: Platform,
+}
+
+impl Service {
+    /// Checks, connects, and listens.
+    ///
+    /// # Errors
+    /// The database can't be reached or is behind, a self-check fails in production, the port is in use.
+    pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        let platform = Platform::open(config).await?;
+        Self::on(platform).await
+    }
+
+    /// Listens for a platform that is open already.
+    ///
+    /// # Errors
+    /// As [`Service::start`].
+    pub async fn on(platform: Platform) -> anyhow::Result<Self> {
+        platform.ready_to_serve().await?;
+        let kit = modules::kit(&platform)?;
+        let http = &platform.config.http;
+        let wanted = SocketAddr::from((http.host, http.port));
+        let factory = kit.clone();
+        let mut server = HttpServer::new(move || App::new().configure(factory.configure()))
+            .client_request_timeout(http.header_timeout)
+            .keep_alive(Duration::from_secs(75))
+            .max_connections(http.max_connections)
+            .shutdown_timeout(http.shutdown_timeout.as_secs())
+            .disable_signals();
+        if let Some(workers) = http.workers {
+            server = server.workers(workers);
+        }
+        let server = server.bind(wanted).map_err(|error| port_problem(wanted, &error))?;
+        let address = server.addrs().first().copied().context("no address was bound")?;
+        let metrics = match http.metrics_port {
+            Some(port) => Some(metrics_listener(&platform, SocketAddr::from((http.host, port)))?),
+            None => None,
+        };
+        let running = server.run();
+        let handle = running.handle();
+        let figures = tokio::spawn(report_pools(platform.clone(), metrics));
+        let sweeper = tokio::spawn(sweep(platform.clone(), kit.clone()));
+        Ok(Self { address, handle, server: tokio::spawn(running), figures, sweeper, kit, platform })
+    }
+
+    /// Returns the address on which it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Serves until SIGINT or SIGTERM, then ends; a second signal ends the process at once.
+    ///
+    /// # Errors
+    /// The server ended by itself.
+    pub async fn run_until_signal(self) -> anyhow::Result<()> {
+        self.run_until(Signals::listen()?).await
+    }
+
+    /// Serves as [`Service::run_until_signal`] does, until signals that are listened for already.
+    ///
+    /// # Errors
+    /// The server ended by itself.
+    pub async fn run_until(mut self, mut signals: Signals) -> anyhow::Result<()> {
+        tokio::select! {
+            () = signals.next() => {}
+            ended = &mut self.server => {
+                ended.context("the server's task ended")?.context("the server ended")?;
+            }
+        }
+        tracing::info!("ending: running requests are finished first");
+        tokio::select! {
+            () = self.stop() => Ok(()),
+            () = signals.next() => {
+                Err(anyhow::anyhow!("ended by a second signal, before running requests were finished"))
+            }
+        }
+    }
+
+    /// Takes no new connections, lets what runs end, and closes the pools.
+    pub async fn stop(self) {
+        self.handle.stop(true).await;
+        self.kit.finish().await;
+        self.figures.abort();
+        self.sweeper.abort();
+        self.platform.close().await;
+    }
+}
+
+/// SIGINT and SIGTERM, from the moment this is made; none is lost while something else is waited for.
+pub struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// Begins to listen; from now on the signals do not end the process by themselves.
+    ///
+    /// # Errors
+    /// The system lets no handler be set.
+    pub fn listen() -> anyhow::Result<Self> {
+        let on = |kind| signal(kind).context("listen for signals");
+        Ok(Self { interrupt: on(SignalKind::interrupt())?, terminate: on(SignalKind::terminate())? })
+    }
+
+    /// Waits for the next one.
+    pub async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+/// One line that says which address could not be had and what to do.
+pub fn port_problem(wanted: SocketAddr, error: &std::io::Error) -> anyhow::Error {
+    match error.kind() {
+        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
+            "{wanted} is in use by another program; choose another port with --port or CLINICX_HTTP__PORT"
+        ),
+        std::io::ErrorKind::PermissionDenied => {
+            anyhow::anyhow!("not allowed to listen on {wanted}; choose a port above 1023 with --port")
+        }
+        kind => anyhow::anyhow!("cannot listen on {wanted}: {kind}; check http.host and http.port"),
+    }
+}
+
+/// Serves `/metrics` on a port of its own.
+fn metrics_listener(
+    platform: &Platform,
+    wanted: SocketAddr,
+) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
+    let handle = platform.metrics.clone();
+    let server = HttpServer::new(move || {
+        let handle = handle.clone();
+        App::new().route(
+            "/metrics",
+            actix_web::web::get().to(move || {
+                let text = handle.render();
+                async move { text }
+            }),
+        )
+    })
+    .workers(1)
+    .disable_signals()
+    .bind(wanted)
+    .map_err(|error| port_problem(wanted, &error))?;
+    Ok(tokio::spawn(server.run()))
+}
+
+/// Brings the pools' figures to the metrics every few seconds; ends the metrics' listener with itself.
+async fn report_pools(platform: Platform, listener: Option<JoinHandle<std::io::Result<()>>>) {
+    let _listener = listener.map(AbortOnDrop);
+    let mut ticks = tokio::time::interval(POOL_FIGURES_EVERY);
+    loop {
+        ticks.tick().await;
+        platform.report_pool();
+    }
+}
+
+/// Removes what has expired, every hour: the rows of ended log-ins, kept answers of platform operations.
+async fn sweep(platform: Platform, kit: clinicx_web::Kit) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    loop {
+        ticks.tick().await;
+        if let Err(error) = platform.identity.sweep().await {
+            tracing::warn!(%error, "ended log-ins could not be removed");
+        }
+        if let Err(error) = kit.sweep().await {
+            tracing::warn!(%error, "expired answers could not be removed");
+        }
+    }
+}
+
+struct AbortOnDrop(JoinHandle<std::io::Result<()>>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

@@ -1,0 +1,340 @@
+//! Puts the crates together: logins, pools, tenancy, identity, keys.
+
+use std::sync::{Arc, OnceLock};
+
+use anyhow::Context;
+use clinicx_core::cipher::FieldCipher;
+use clinicx_identity::{Bootstrap, Identity, IdentitySettings, Password, TokenKey};
+use clinicx_migration::{
+    owner::OwnerLogin,
+    system::{self, RoleNames},
+};
+use clinicx_persistence::{Cluster, ClusterOptions, ConnectError, PoolOptions, SystemConnection, Timeouts};
+use clinicx_tenancy::{ClusterEntry, ModuleRegistry, PlatformScope, Resolver, Tenancy, TenancyOptions};
+use clinicx_types::{
+    clock::{RandomIds, SystemClock},
+    error::DomainError,
+    name::ClusterName,
+};
+use clinicx_web::ApiError;
+use metrics_exporter_prometheus::PrometheusHandle;
+
+use crate::{
+    checks,
+    config::{Config, Profile},
+    key_check, keys,
+    logins::{Login, Logins, unreachable_server},
+    modules, observability,
+};
+
+/// How long an archived tenant is kept before it may be purged without force.
+const RETENTION: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
+/// The most connections of the control login.
+const CONTROL_CONNECTIONS: u32 = 4;
+
+/// Everything that serves requests and commands. Cheap to clone.
+#[derive(Clone)]
+pub struct Platform {
+    /// What is configured.
+    pub config: Arc<Config>,
+    /// The names of the roles.
+    pub roles: RoleNames,
+    /// The logins.
+    pub logins: Arc<Logins>,
+    /// The application's connection to the system schema.
+    pub app: SystemConnection,
+    /// The modules of the application.
+    pub modules: Arc<ModuleRegistry>,
+    /// Looks tenants up.
+    pub resolver: Resolver,
+    /// Users and tokens.
+    pub identity: Identity,
+    /// The cluster that holds the tenants.
+    pub cluster: Cluster,
+    /// Seals fields at rest.
+    pub cipher: Arc<FieldCipher>,
+    /// The key of the cursors.
+    pub token_key: [u8; keys::KEY_BYTES],
+    /// Renders the metrics.
+    pub metrics: PrometheusHandle,
+    tenancy: Option<Tenancy>,
+}
+
+impl Platform {
+    /// Connects to everything that the configuration names.
+    ///
+    /// # Errors
+    /// A login that is missing or refused, a key that is none, a server that can't be reached; one line each.
+    pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        let database = &config.database;
+        let logins = Logins::open(database).await?;
+        let roles = role_names(config)?;
+        let timeout = database.pool.acquire_timeout;
+        let app = connect(&logins.app, database.system_connections, timeout).await?;
+        let modules = Arc::new(modules::registry()?);
+        let name = ClusterName::parse(&database.cluster)
+            .map_err(|error| anyhow::anyhow!("database.cluster {error}"))?;
+        let cluster = Cluster::connect(cluster_options(config, &logins.app, name.clone()))
+            .await
+            .map_err(|error| connection_problem(&logins.app, error))?;
+        let tenancy = match (&logins.control, &logins.migrator) {
+            (Some(control), Some(migrator)) => {
+                let options = TenancyOptions {
+                    app: app.clone(),
+                    control: connect(control, CONTROL_CONNECTIONS, timeout).await?,
+                    migrator: owner_login(migrator, &roles),
+                    modules: Arc::clone(&modules),
+                    home: ClusterEntry { name, region: database.region.clone() },
+                    others: Vec::new(),
+                    retention: RETENTION,
+                };
+                Some(Tenancy::new(options))
+            }
+            _ => None,
+        };
+        let token_key = keys::token_key(config)?;
+        let settings = IdentitySettings {
+            access_token_ttl: config.auth.access_token_ttl,
+            ..IdentitySettings::default()
+        };
+        let key = TokenKey::new(token_key)?;
+        let identity = Identity::new(app.clone(), &key, settings, Arc::new(SystemClock), Arc::new(RandomIds))
+            .context("auth.access_token_ttl must be from 1 second to 15 minutes")?;
+        Ok(Self {
+            config: Arc::new(config.clone()),
+            roles,
+            resolver: Resolver::new(app.clone(), Arc::clone(&modules)),
+            logins: Arc::new(logins),
+            app,
+            modules,
+            identity,
+            cluster,
+            cipher: Arc::new(FieldCipher::new(keys::master_key(config)?)),
+            token_key,
+            metrics: metrics_handle()?,
+            tenancy,
+        })
+    }
+
+    /// Connects as [`Platform::open`] does, and refuses a database whose system schema is behind; for commands.
+    ///
+    /// # Errors
+    /// As [`Platform::open`], and migrations that are pending.
+    pub async fn open_current(config: &Config) -> anyhow::Result<Self> {
+        let platform = Self::open(config).await?;
+        let pending = system::pending(&platform.logins.app.connect, &platform.roles).await?.len();
+        if pending > 0 {
+            platform.close().await;
+            anyhow::bail!("the system schema is {pending} migrations behind; run `clinicx migrate system`");
+        }
+        Ok(platform)
+    }
+
+    /// Returns the operator's hand on tenants.
+    ///
+    /// # Errors
+    /// The logins that it needs are not configured.
+    pub fn tenancy(&self) -> anyhow::Result<&Tenancy> {
+        self.tenancy.as_ref().context(
+            "database.control_url and database.migrator_url are not configured; changing tenants needs both",
+        )
+    }
+
+    /// Makes the service ready: self-checks, the first operator.
+    ///
+    /// # Errors
+    /// The system schema is behind; a failed check in production; a bootstrap account that can't be made.
+    pub async fn ready_to_serve(&self) -> anyhow::Result<()> {
+        let failures: Vec<_> = checks::run(self).await?.into_iter().filter(|check| !check.passed()).collect();
+        for check in &failures {
+            tracing::warn!(check = check.name, finding = %check.finding, mend = %check.mend, "self-check failed");
+        }
+        let fatal = failures.iter().find(|check| check.fatal || self.config.profile == Profile::Production);
+        if let Some(check) = fatal {
+            anyhow::bail!("{}: {}; {}", check.name, check.finding, check.mend);
+        }
+        if let Some(tenancy) = &self.tenancy {
+            key_check::remember(tenancy.control(), &self.cipher).await?;
+        }
+        self.bootstrap().await
+    }
+
+    /// Makes the first operator, when one is configured and there is none with the address.
+    ///
+    /// # Errors
+    /// An address or password that is not acceptable; an account that is there and is no operator's.
+    pub async fn bootstrap(&self) -> anyhow::Result<()> {
+        let configured = &self.config.bootstrap;
+        let (Some(email), Some(password)) = (&configured.email, &configured.password) else { return Ok(()) };
+        let password = Password::new(password.expose());
+        let made = self.identity.bootstrap_operator(email, &password).await;
+        match made.map_err(said).context("bootstrap.email and bootstrap.password")? {
+            Bootstrap::Created(id) => tracing::info!(user.id = %id, "the first operator was made"),
+            Bootstrap::Present(_) => {}
+            Bootstrap::NotAnOperator(_) => {
+                tracing::warn!("the user of bootstrap.email exists and is no operator; nothing was changed");
+            }
+        }
+        Ok(())
+    }
+
+    /// Brings the pools' figures to the metrics.
+    pub fn report_pool(&self) {
+        let mode = match self.cluster.apply_mode() {
+            clinicx_persistence::ApplyMode::Session => "session",
+            clinicx_persistence::ApplyMode::Transaction => "transaction",
+        };
+        // Only the tenants' pool changes its role for each lease, in one mode or the other.
+        let mut pools = vec![
+            (vec![("pool", "tenant"), ("mode", mode)], self.cluster.stats()),
+            (vec![("pool", "system")], self.app.stats()),
+        ];
+        if let Some(tenancy) = &self.tenancy {
+            pools.push((vec![("pool", "control")], tenancy.control().stats()));
+        }
+        for (labels, stats) in pools {
+            let gauges = [
+                ("clinicx_pool_in_use", stats.in_use),
+                ("clinicx_pool_idle", stats.idle),
+                ("clinicx_pool_closing", stats.closing),
+                ("clinicx_pool_waiting", stats.waiting),
+            ];
+            for (name, value) in gauges {
+                let value = u32::try_from(value).unwrap_or(u32::MAX);
+                metrics::gauge!(name, &labels).set(f64::from(value));
+            }
+            let counters = [
+                ("clinicx_pool_waits_total", stats.waits),
+                ("clinicx_pool_acquire_timeouts_total", stats.acquire_timeouts),
+                ("clinicx_pool_opened_total", stats.opened),
+                ("clinicx_pool_tag_hits_total", stats.tag_hits),
+                ("clinicx_pool_switches_total", stats.switches),
+                ("clinicx_pool_discarded_total", stats.discarded),
+                ("clinicx_pool_retired_total", stats.retired),
+            ];
+            for (name, value) in counters {
+                metrics::counter!(name, &labels).absolute(value);
+            }
+        }
+    }
+
+    /// Closes every pool once its connections are back.
+    pub async fn close(&self) {
+        self.cluster.close().await;
+        if let Some(tenancy) = &self.tenancy {
+            tenancy.close().await;
+            tenancy.control().close().await;
+        }
+        self.app.close().await;
+    }
+}
+
+/// A place for the platform: routes are described before there is one, and find it there when they run.
+#[derive(Clone, Default)]
+pub struct Slot(Arc<OnceLock<Platform>>);
+
+impl Slot {
+    /// Puts the platform into its place.
+    pub fn holding(platform: Platform) -> Self {
+        let slot = Self::default();
+        let _ = slot.0.set(platform);
+        slot
+    }
+
+    /// Returns the platform.
+    ///
+    /// # Errors
+    /// Nothing is served yet.
+    pub fn platform(&self) -> Result<&Platform, ApiError> {
+        self.0.get().ok_or_else(ApiError::unavailable)
+    }
+
+    /// Returns the operator's hand on tenants.
+    ///
+    /// # Errors
+    /// 503 when its logins are not configured.
+    pub fn tenancy(&self) -> Result<&Tenancy, ApiError> {
+        self.platform()?.tenancy().map_err(|error| ApiError::unavailable().detail(error.to_string()))
+    }
+}
+
+/// Returns the names of the roles that the configuration asks for.
+///
+/// # Errors
+/// The prefix makes no identifiers.
+pub fn role_names(config: &Config) -> anyhow::Result<RoleNames> {
+    RoleNames::with_prefix(&config.database.role_prefix)
+        .map_err(|error| anyhow::anyhow!("database.role_prefix {error}"))
+}
+
+/// Returns the migrator's login as the owner that it becomes.
+pub fn owner_login(migrator: &Login, roles: &RoleNames) -> OwnerLogin {
+    OwnerLogin {
+        session_authorization: migrator.session_authorization.clone(),
+        ..OwnerLogin::new(migrator.connect.clone(), roles)
+    }
+}
+
+/// Returns a scope of the service itself, for commands.
+pub fn command_scope(command: &'static str) -> PlatformScope {
+    PlatformScope::system(command)
+}
+
+/// Says what a domain error says to its caller, with the wrong parts; its causes stay behind it.
+pub fn said<E: DomainError>(error: E) -> anyhow::Error {
+    let fields = error.fields();
+    let text = match fields.is_empty() {
+        true => error.detail(),
+        false => {
+            let parts = fields.iter().map(|field| format!("{} {}", field.pointer, field.detail));
+            parts.collect::<Vec<_>>().join("; ")
+        }
+    };
+    anyhow::Error::new(error).context(text)
+}
+
+/// One recorder serves the whole process, however many services a test starts in it.
+fn metrics_handle() -> anyhow::Result<PrometheusHandle> {
+    static HANDLE: OnceLock<PrometheusHandle> = OnceLock::new();
+    if let Some(handle) = HANDLE.get() {
+        return Ok(handle.clone());
+    }
+    match observability::start_metrics() {
+        Ok(handle) => Ok(HANDLE.get_or_init(|| handle).clone()),
+        Err(error) => HANDLE.get().cloned().ok_or(error),
+    }
+}
+
+async fn connect(
+    login: &Login,
+    max_connections: u32,
+    timeout: std::time::Duration,
+) -> anyhow::Result<SystemConnection> {
+    SystemConnection::connect(login.pool(max_connections, timeout))
+        .await
+        .map_err(|error| connection_problem(login, error))
+}
+
+fn connection_problem(login: &Login, error: ConnectError) -> anyhow::Error {
+    match error {
+        ConnectError::Unreachable(error) => unreachable_server(&login.connect, &error),
+        other => other.into(),
+    }
+}
+
+fn cluster_options(config: &Config, app: &Login, name: ClusterName) -> ClusterOptions {
+    let database = &config.database;
+    ClusterOptions {
+        name,
+        connect: app.connect.clone(),
+        session_authorization: app.session_authorization.clone(),
+        kind: database.kind,
+        apply_mode: database.apply_mode,
+        pool: PoolOptions::from(&database.pool),
+        timeouts: Timeouts {
+            statement: database.statement_timeout,
+            lock: database.lock_timeout,
+            idle_in_transaction: database.idle_in_transaction_timeout,
+        },
+    }
+}

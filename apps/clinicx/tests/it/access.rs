@@ -1,0 +1,438 @@
+//! Who may do what: every operation of the API document, asked by everybody there is.
+//!
+//! `access.tsv` beside this file is the table of the answers. `UPDATE_ACCESS_TABLE=1` writes it anew from what the
+//! service does; the rules of the permissions are held against the answers as well, so that a table which was
+//! written without a thought does not pass.
+
+use std::{collections::BTreeMap, fs, path::PathBuf, time::Duration};
+
+use chrono::Utc;
+use clinicx::{
+    config::Config,
+    keys, modules,
+    wiring::{Platform, Slot},
+};
+use clinicx_identity::{IdentityScope, NewAccount, Password, TokenKey, TokenSigner, membership};
+use clinicx_types::{
+    id::TenantId,
+    permission::{PermissionRule, Role},
+};
+use clinicx_web::Access;
+use reqwest::{Client, Method};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::{
+    program::Program,
+    support::{Answer, Api, OPERATOR, PASSWORD, configuration, start},
+};
+
+const UPDATE: &str = "UPDATE_ACCESS_TABLE=1 cargo test -p clinicx --test it access";
+/// Everybody who is no user with one role in the tenant.
+const STRANGERS: [&str; 6] = ["none", "expired", "bad", "mismatch", "foreign", "operator"];
+const HEADING: &str = "# One row for each operation of the API document, one column for each caller: no token, an \
+    expired one, a forged one, an owner's with another tenant's slug in X-Tenant-ID, another tenant's owner on \
+    this tenant's ids, an operator's platform token, each role.\n\
+    # 401 and 403 with its code are refusals; 404 is another tenant's id; `allowed` is everything else that a \
+    request can be answered with.\n";
+
+/// What each caller is answered, by operation.
+type Table = BTreeMap<String, Row>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Row {
+    needs: String,
+    answers: Vec<String>,
+}
+
+fn callers() -> Vec<&'static str> {
+    STRANGERS.into_iter().chain(Role::ALL.map(Role::as_str)).collect()
+}
+
+fn write(table: &Table) -> String {
+    let mut text = format!("{HEADING}operation\tneeds\t{}\n", callers().join("\t"));
+    for (operation, row) in table {
+        text.push_str(&format!("{operation}\t{}\t{}\n", row.needs, row.answers.join("\t")));
+    }
+    text
+}
+
+fn read(text: &str) -> Table {
+    let mut lines = text.lines().filter(|line| !line.starts_with('#'));
+    let columns: Vec<&str> = lines.next().unwrap_or_default().split('\t').skip(2).collect();
+    assert_eq!(columns, callers(), "the table has other columns; write it anew: {UPDATE}");
+    let row = |line: &str| {
+        let mut cells = line.split('\t').map(str::to_owned);
+        let (operation, needs) = (cells.next().unwrap(), cells.next().unwrap());
+        (operation, Row { needs, answers: cells.collect() })
+    };
+    lines.map(row).collect()
+}
+
+/// An operation as the document describes it.
+struct Operation {
+    id: String,
+    name: String,
+    method: Method,
+    path: String,
+    needs: String,
+    headers: Vec<String>,
+    has_body: bool,
+}
+
+/// Reads the operations of a document; the one that ends its caller's session comes last.
+fn operations(document: &Value) -> Vec<Operation> {
+    let mut found = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().into_iter().flatten();
+            let headers =
+                parameters.filter(|one| one["in"] == "header").map(|one| one["name"].as_str().unwrap());
+            let method = method.to_uppercase();
+            found.push(Operation {
+                id: operation["operationId"].as_str().unwrap().to_owned(),
+                name: format!("{method} {path}"),
+                method: method.parse().unwrap(),
+                path: path.clone(),
+                needs: operation["x-permission"].as_str().unwrap().to_owned(),
+                headers: headers.map(str::to_owned).collect(),
+                has_body: operation.get("requestBody").is_some(),
+            });
+        }
+    }
+    found.sort_by_key(|operation| operation.id == "logout");
+    found
+}
+
+/// A service with two clinics, and everybody who may come.
+struct World {
+    anonymous: Api,
+    tokens: BTreeMap<&'static str, String>,
+    slug: String,
+    other_slug: String,
+    /// The id of one thing of each kind, by the collection that it is in.
+    things: BTreeMap<&'static str, String>,
+}
+
+impl World {
+    async fn create() -> Self {
+        let config = configuration("access").await;
+        let anonymous = Api { base: start(config.clone()).await, token: None, client: Client::new() };
+        let operator = anonymous.login(json!({"email": OPERATOR.0, "password": OPERATOR.1})).await;
+        let (slug, other_slug) = ("access-here".to_owned(), "access-elsewhere".to_owned());
+        let tenant = clinic(&operator, &slug).await;
+        clinic(&operator, &other_slug).await;
+        let log_in =
+            async |email: String| anonymous.login(json!({"email": email, "password": PASSWORD})).await;
+        let (owner, foreign) = (log_in(owner_of(&slug)).await, log_in(owner_of(&other_slug)).await);
+        let mut tokens = BTreeMap::from([
+            ("expired", expired(&config, &owner).await),
+            ("bad", forged(&owner)),
+            ("mismatch", token(&owner)),
+            ("foreign", token(&foreign)),
+            ("operator", token(&operator)),
+        ]);
+        add_members(&config, &tenant).await;
+        for role in Role::ALL {
+            tokens.insert(role.as_str(), token(&log_in(member(role)).await));
+        }
+        let things = add_things(&owner).await;
+        Self { anonymous, tokens, slug, other_slug, things }
+    }
+
+    /// Sends the least that the document lets one send, and says how it was met.
+    async fn ask(&self, operation: &Operation, caller: &str) -> String {
+        let path = match caller {
+            "foreign" => self.real_path(&operation.path),
+            _ => self.imagined_path(&operation.path),
+        };
+        let mut request =
+            self.anonymous.client.request(operation.method.clone(), format!("{}{path}", self.anonymous.base));
+        if let Some(token) = self.tokens.get(caller) {
+            request = request.bearer_auth(token);
+        }
+        if caller == "mismatch" {
+            request = request.header("X-Tenant-ID", &self.other_slug);
+        }
+        for name in &operation.headers {
+            request = match name.as_str() {
+                "If-Match" => request.header(name, "\"1\""),
+                "Idempotency-Key" => request.header(name, Uuid::new_v4().to_string()),
+                _ => request,
+            };
+        }
+        if operation.has_body {
+            request = request.json(&body(&operation.id));
+        }
+        let answer = self.anonymous.send(request).await;
+        class(operation, caller, &answer)
+    }
+
+    /// Puts things into a path that are nobody's.
+    fn imagined_path(&self, path: &str) -> String {
+        fill(
+            path,
+            |_, name| if name == "slug" { "nobody-has-this".to_owned() } else { Uuid::now_v7().to_string() },
+        )
+    }
+
+    /// Puts the tenant's own things into a path.
+    fn real_path(&self, path: &str) -> String {
+        fill(path, |collection, name| match name {
+            "slug" => self.slug.clone(),
+            _ => self.things.get(collection).unwrap_or_else(|| panic!("add a thing of {collection}")).clone(),
+        })
+    }
+}
+
+/// Replaces each `{parameter}` of a path; `value` is told the segment before it and its name.
+fn fill(path: &str, value: impl Fn(&str, &str) -> String) -> String {
+    let mut before = "";
+    let mut filled = Vec::new();
+    for segment in path.split('/') {
+        match segment.strip_prefix('{').and_then(|rest| rest.strip_suffix('}')) {
+            Some(name) => filled.push(value(before, name)),
+            None => filled.push(segment.to_owned()),
+        }
+        before = segment;
+    }
+    filled.join("/")
+}
+
+/// Names the answer; an answer that says that the question was malformed tells nothing about who may ask.
+fn class(operation: &Operation, caller: &str, answer: &Answer) -> String {
+    let names_a_thing = operation.path.contains("id}");
+    match answer.status.as_u16() {
+        401 => "401".to_owned(),
+        403 => format!("403 {}", answer.code()),
+        404 if caller == "foreign" && names_a_thing => "404".to_owned(),
+        status @ (400 | 405 | 413 | 415 | 428 | 429 | 500..) => {
+            panic!("{} as {caller} was answered {status}: {}", operation.name, answer.text)
+        }
+        status if caller == "foreign" && names_a_thing => {
+            panic!("{} told another tenant's user {status}, not 404: {}", operation.name, answer.text)
+        }
+        _ => "allowed".to_owned(),
+    }
+}
+
+/// The least body with which an operation looks for the thing in its path.
+fn body(operation: &str) -> Value {
+    match operation {
+        "create_working_hours" => json!({"weekday": 1, "starts": "09:00", "ends": "17:00"}),
+        "create_time_off" => json!({"start": "2031-01-06T10:00:00Z", "end": "2031-01-06T12:00:00Z"}),
+        "reschedule_appointment" => json!({"start": "2031-01-07T10:00:00Z"}),
+        _ => json!({}),
+    }
+}
+
+async fn clinic(operator: &Api, slug: &str) -> TenantId {
+    let body = json!({
+        "slug": slug, "name": slug, "modules": ["billing", "dental"], "time_zone": "Europe/Berlin", "currency": "EUR",
+        "locale": "de-DE", "admin": {"email": owner_of(slug), "full_name": "O", "password": PASSWORD},
+    });
+    let made = operator.post("/platform/tenants", body).await.expect(201);
+    made["id"].as_str().unwrap().parse().unwrap()
+}
+
+fn owner_of(slug: &str) -> String {
+    format!("owner@{slug}.example")
+}
+
+fn member(role: Role) -> String {
+    format!("{role}@here.example.org")
+}
+
+fn token(api: &Api) -> String {
+    api.token.clone().unwrap()
+}
+
+/// Changes the last sign of a token's claims, which its signature does not cover then.
+fn forged(api: &Api) -> String {
+    let token = token(api);
+    let (message, signature) = token.rsplit_once('.').unwrap();
+    let last = if message.ends_with('A') { 'B' } else { 'A' };
+    format!("{}{last}.{signature}", &message[..message.len() - 1])
+}
+
+/// Signs a token of a session that goes on, as it would have been signed an hour ago.
+async fn expired(config: &Config, api: &Api) -> String {
+    let key = TokenKey::new(keys::token_key(config).unwrap()).unwrap();
+    let signer = TokenSigner::new(&key, Duration::from_secs(60));
+    let claims = signer.verify(&token(api), Utc::now()).unwrap();
+    let issue = |at| signer.issue(claims.user_id, claims.session_id, claims.tenant, at).unwrap();
+    api.with_token(&issue(Utc::now())).get("/auth/me").await.expect(200);
+    issue(Utc::now() - chrono::TimeDelta::hours(1))
+}
+
+/// Makes a user for each role.
+async fn add_members(config: &Config, tenant: &TenantId) {
+    let platform = Platform::open(config).await.unwrap();
+    let (scope, password) = (IdentityScope::system("test"), Password::new(PASSWORD));
+    for role in Role::ALL {
+        let email = member(role);
+        let account = NewAccount {
+            email: &email,
+            full_name: role.as_str(),
+            password: Some(&password),
+            is_operator: false,
+        };
+        let user = platform.identity.create_user(&scope, account).await.unwrap();
+        membership::grant(&platform.app, &scope, *tenant, user.id, &[role]).await.unwrap();
+    }
+    platform.close().await;
+}
+
+/// Makes one thing of each kind.
+async fn add_things(owner: &Api) -> BTreeMap<&'static str, String> {
+    let mut things = BTreeMap::new();
+    let make = async |path: String, body: Value| {
+        let made = owner.post(&path, body).await.expect(201);
+        made["id"].as_str().unwrap().to_owned()
+    };
+    let person = json!({"family_name": "F", "given_name": "G"});
+    things.insert("patients", make("/patients".to_owned(), person).await);
+    let staff =
+        make("/staff".to_owned(), json!({"family_name": "F", "given_name": "G", "roles": ["dentist"]})).await;
+    for (collection, operation) in
+        [("working-hours", "create_working_hours"), ("time-off", "create_time_off")]
+    {
+        things.insert(collection, make(format!("/staff/{staff}/{collection}"), body(operation)).await);
+    }
+    things.insert("rooms", make("/rooms".to_owned(), json!({"name": "1", "kind": "chair"})).await);
+    let service = json!({"code": "x", "name": "X", "duration_minutes": 20});
+    things.insert("services", make("/services".to_owned(), service).await);
+    let appointment = json!({"patient_id": things["patients"], "staff_id": staff, "start": "2031-01-13T10:00:00Z",
+        "duration_minutes": 20});
+    things.insert("appointments", make("/appointments".to_owned(), appointment).await);
+    things.insert("staff", staff);
+    things
+}
+
+/// Says what the compiled permission rules make of a caller.
+fn ruled(access: Access, path: &str, caller: &str, rules: &[&PermissionRule]) -> String {
+    let role: Option<Role> = caller.parse().ok();
+    let denied = "403 permission_denied";
+    let answer = match (access, caller) {
+        (Access::Public, _) => "allowed",
+        (_, "none" | "expired" | "bad") => "401",
+        (_, "mismatch") => "403 tenant_mismatch",
+        (Access::Authenticated, _) | (Access::Operator, "operator") => "allowed",
+        (Access::Operator, _) | (_, "operator") => denied,
+        (_, "foreign") if path.contains("id}") => "404",
+        (_, "foreign") | (Access::AnyTenantMember, _) => "allowed",
+        (Access::Tenant(permission), _) => {
+            let rule = rules.iter().find(|rule| rule.permission == permission);
+            if rule.is_some_and(|rule| role.is_some_and(|role| rule.allows(role))) {
+                "allowed"
+            } else {
+                denied
+            }
+        }
+    };
+    answer.to_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_operation_meets_every_caller_as_the_table_says() {
+    let world = World::create().await;
+    let document = world.anonymous.get("//openapi.json").await.expect(200);
+    let mut seen = Table::new();
+    for operation in operations(&document) {
+        let mut answers = Vec::new();
+        for caller in callers() {
+            answers.push(world.ask(&operation, caller).await);
+        }
+        seen.insert(operation.name, Row { needs: operation.needs, answers });
+    }
+
+    // What is compiled in says the same, operation by operation.
+    let registry = modules::registry().unwrap();
+    let rules: Vec<&PermissionRule> = registry.permissions().collect();
+    let mut compiled = Table::new();
+    for facts in modules::api(&Slot::default()).unwrap().operations() {
+        let answers =
+            callers().into_iter().map(|caller| ruled(facts.access, &facts.path, caller, &rules)).collect();
+        let row = Row { needs: facts.access.as_str().to_owned(), answers };
+        compiled.insert(format!("{} {}", facts.method, facts.path), row);
+    }
+    assert_same("what the rules say", &seen, &compiled);
+
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/it/access.tsv");
+    if std::env::var_os("UPDATE_ACCESS_TABLE").is_some() {
+        fs::write(&file, write(&seen)).unwrap();
+    }
+    let table = read(&fs::read_to_string(&file).unwrap_or_default());
+    assert_same(&format!("the table (when the change is meant: {UPDATE})"), &seen, &table);
+}
+
+#[track_caller]
+fn assert_same(what: &str, seen: &Table, expected: &Table) {
+    let mut wrong = Vec::new();
+    for name in seen.keys().chain(expected.keys().filter(|name| !seen.contains_key(*name))) {
+        match (seen.get(name), expected.get(name)) {
+            (Some(_), None) => wrong.push(format!("{name} is served and not covered")),
+            (None, Some(_)) => wrong.push(format!("{name} is covered and not served")),
+            (Some(seen), Some(expected)) if seen.needs != expected.needs => {
+                wrong.push(format!("{name} needs {} and not {}", seen.needs, expected.needs));
+            }
+            (Some(seen), Some(expected)) => {
+                let cells = callers().into_iter().zip(seen.answers.iter().zip(&expected.answers));
+                let other = cells.filter(|(_, (seen, expected))| seen != expected);
+                wrong.extend(other.map(|(caller, (seen, expected))| {
+                    format!("{name} as {caller}: {seen} and not {expected}")
+                }));
+            }
+            (None, None) => {}
+        }
+    }
+    assert!(wrong.is_empty(), "the service does not do {what}:\n{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_document_in_the_repository_is_what_the_program_prints() {
+    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../docs/openapi.json");
+    let printed = Program::new().run(&["openapi"]).json();
+    let kept: Value = serde_json::from_str(&fs::read_to_string(file).unwrap_or_default()).unwrap_or_default();
+    // The documents themselves would fill the screen.
+    assert!(kept == printed, "docs/openapi.json is out of date; run `just openapi`");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_that_is_served_is_the_one_that_is_printed() {
+    let served = Api::anonymous().await.get("//openapi.json").await.expect(200);
+    assert!(served == modules::openapi().unwrap());
+    assert_eq!(served["openapi"], "3.1.0");
+}
+
+/// Returns the values of an attribute in HTML.
+fn attributes<'a>(html: &'a str, name: &str) -> Vec<&'a str> {
+    let start = format!("{name}=\"");
+    html.split(start.as_str()).skip(1).filter_map(|rest| rest.split('"').next()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_reference_page_loads_nothing_from_elsewhere() {
+    let api = Api::anonymous().await;
+    let page = api.get("//docs").await;
+    assert_eq!(page.status, 200, "{}", page.text);
+    assert!(page.header("content-type").starts_with("text/html"));
+    let mut assets = attributes(&page.text, "src");
+    assets.extend(attributes(&page.text, "href"));
+    assert!(assets.len() >= 3, "{}", page.text);
+    for asset in assets {
+        assert!(!asset.contains("//"), "{asset} comes from elsewhere");
+        let path = format!("//docs/{}", asset.trim_start_matches("./"));
+        let answer = api.get(&path).await;
+        assert_eq!(answer.status, 200, "{path}");
+        assert!(!answer.text.is_empty(), "{path}");
+        if path.ends_with(".css") {
+            assert!(!answer.text.contains("url(http") && !answer.text.contains("@import"), "{path}");
+        }
+        if path.ends_with("initializer.js") {
+            assert!(answer.text.contains("/openapi.json") && !answer.text.contains("://"), "{}", answer.text);
+        }
+    }
+    assert!(!page.text.contains("://"), "{}", page.text);
+    assert!(page.header("content-security-policy").contains("default-src 'none'"));
+}

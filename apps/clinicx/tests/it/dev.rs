@@ -1,0 +1,238 @@
+//! `clinicx dev` as a newcomer meets it: an empty folder, one command, two clinics.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::PathBuf,
+    time::{Duration, Instant},
+};
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use reqwest::Client;
+use serde_json::{Value, json};
+
+use crate::{
+    program::{Program, Running, eventually, finish, is_alive},
+    support::Api,
+};
+
+/// A log-in as it is printed: clinic or `operator`, address, password.
+type LogIn = (String, String, String);
+
+/// A `clinicx dev` that serves.
+struct Dev {
+    running: Running,
+    api: Api,
+    log_ins: Vec<LogIn>,
+    postgres: u32,
+    took: Duration,
+}
+
+impl Dev {
+    async fn start(program: &Program) -> Self {
+        let begun = Instant::now();
+        let mut running = program.start(&["dev", "--port", "0"]);
+        running.until(|line| line.contains("Ctrl-C"));
+        let took = begun.elapsed();
+        let url = running.stdout.iter().find_map(|line| line.trim().strip_prefix("API ")).unwrap().trim();
+        let base = url.strip_suffix("/api/v1").unwrap().to_owned();
+        let log_ins = running.stdout.iter().filter_map(|line| log_in(line)).collect();
+        let api = Api { base, token: None, client: Client::new() };
+        api.get("//readyz").await.expect(200);
+        Self { running, api, log_ins, postgres: postmaster(program, 0).parse().unwrap(), took }
+    }
+
+    /// Logs in with the first of what is printed for a clinic or the operator.
+    async fn log_in(&self, who: &str) -> Api {
+        let (_, email, password) = self.log_ins.iter().find(|(name, ..)| name == who).unwrap();
+        self.api.login(json!({"email": email, "password": password})).await
+    }
+
+    /// Everything by which a start that changed something would be found out.
+    async fn contents(&self) -> Value {
+        let mut contents =
+            json!({"tenants": self.log_in("operator").await.get("/platform/tenants").await.expect(200)});
+        for clinic in ["clinic1", "dental1"] {
+            let api = self.log_in(clinic).await;
+            for list in ["patients", "appointments", "staff", "rooms", "services"] {
+                let page = api.get(&format!("/{list}?count=true&limit=200")).await.expect(200);
+                contents[clinic][list] = json!({"total": page["total"], "items": page["items"]});
+            }
+        }
+        contents
+    }
+
+    fn assert_postgres_is_gone(&self) {
+        eventually("PostgreSQL has ended", || !is_alive(self.postgres));
+    }
+}
+
+fn log_in(line: &str) -> Option<LogIn> {
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (who, email, password) = (words.next()?, words.next()?, words.next()?);
+    email.contains('@').then_some((who, email, password))
+}
+
+/// Returns a line of the file that a running server keeps in its folder.
+fn postmaster(program: &Program, line: usize) -> String {
+    let file = pid_file(program);
+    let text = fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    text.lines().nth(line).unwrap().trim().to_owned()
+}
+
+fn pid_file(program: &Program) -> PathBuf {
+    program.folder().join(".clinicx/postgres/postgres/data/postmaster.pid")
+}
+
+async fn total(api: &Api, path: &str) -> u64 {
+    api.get(path).await.expect(200)["total"].as_u64().unwrap()
+}
+
+async fn found(api: &Api, name: &str) -> Vec<Value> {
+    let name: String = url::form_urlencoded::byte_serialize(name.as_bytes()).collect();
+    let page = api.get(&format!("/patients?q={name}")).await.expect(200);
+    page["items"].as_array().unwrap().clone()
+}
+
+/// Looks at everything that a newcomer is promised.
+async fn assert_complete(dev: &Dev) {
+    let tenants = dev.log_in("operator").await.get("/platform/tenants").await.expect(200);
+    let modules = |slug: &str| {
+        let tenant =
+            tenants["items"].as_array().unwrap().iter().find(|tenant| tenant["slug"] == slug).unwrap();
+        assert_eq!(tenant["status"], "active");
+        tenant["modules"].as_array().unwrap().clone()
+    };
+    assert!(modules("dental1").contains(&json!("dental")));
+    assert!(!modules("clinic1").contains(&json!("dental")));
+
+    // Everybody who is announced gets in, to the clinic beside which the address stands.
+    for (who, email, password) in &dev.log_ins {
+        let me = dev
+            .api
+            .login(json!({"email": email, "password": password}))
+            .await
+            .get("/auth/me")
+            .await
+            .expect(200);
+        match who.as_str() {
+            "operator" => assert_eq!((&me["is_operator"], &me["tenant"]), (&json!(true), &Value::Null)),
+            clinic => assert_eq!(&me["tenant"], clinic),
+        }
+    }
+    for clinic in ["clinic1", "dental1"] {
+        assert!(dev.log_ins.iter().filter(|(who, ..)| who == clinic).count() >= 3, "{:?}", dev.log_ins);
+        let api = dev.log_in(clinic).await;
+        assert!(total(&api, "/patients?count=true&limit=1").await >= 200);
+        assert!(total(&api, "/staff?count=true").await >= 3);
+        assert!(total(&api, "/rooms?count=true").await >= 2);
+        assert!(total(&api, "/services?count=true").await >= 2);
+        let staff = api.get("/staff?limit=1").await.expect(200);
+        let hours = format!("/staff/{}/working-hours?count=true", staff["items"][0]["id"].as_str().unwrap());
+        assert!(total(&api, &hours).await >= 5);
+        for name in ["ليلى", "حداد", "Олена", "muller", "NUÑEZ"] {
+            assert!(!found(&api, name).await.is_empty(), "{clinic} has nobody by the name of {name}");
+        }
+        assert_weeks_are_booked(&api).await;
+    }
+}
+
+/// Looks for visits in the week before this one, in this one, and in the next.
+async fn assert_weeks_are_booked(api: &Api) {
+    let today: NaiveDate = Utc::now().date_naive();
+    let midnight = |day: NaiveDate| -> DateTime<Utc> { day.and_hms_opt(0, 0, 0).unwrap().and_utc() };
+    for (back, ahead) in [(10, 0), (3, 7), (0, 11)] {
+        let (from, to) = (midnight(today - Days::new(back)), midnight(today + Days::new(ahead)));
+        let path = format!("/appointments?count=true&limit=1&from={}&to={}", plain(from), plain(to));
+        assert!(total(api, &path).await > 0, "nothing from {from} to {to}");
+    }
+}
+
+fn plain(instant: DateTime<Utc>) -> String {
+    instant.format("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// The doctor finds nothing wrong with the server of the demo, asked as the application's login.
+fn assert_healthy(program: &Program) {
+    let socket: String = url::form_urlencoded::byte_serialize(postmaster(program, 4).as_bytes()).collect();
+    let url = format!(
+        "postgres://clinicx_app@localhost:{}/clinicx?host={socket}&sslmode=disable",
+        postmaster(program, 3)
+    );
+    let ran = finish(program.command(&["doctor", "--json"]).env("CLINICX_DATABASE__URL", url));
+    let report = ran.json();
+    let checks = report["checks"].as_array().unwrap();
+    assert!(checks.len() > 5 && checks.iter().all(|check| check["status"] == "ok"), "{report}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_command_makes_two_clinics_and_a_second_start_changes_nothing() {
+    let program = Program::new();
+    let mut first = Dev::start(&program).await;
+    assert_complete(&first).await;
+    assert_healthy(&program);
+    let contents = first.contents().await;
+    first.running.signal("INT");
+    assert_eq!(first.running.wait().code(), Some(0), "{:#?}", first.running.stderr);
+    first.assert_postgres_is_gone();
+    assert!(!pid_file(&program).exists());
+
+    let second = Dev::start(&program).await;
+    assert!(second.took < first.took, "{:?} and then {:?}", first.took, second.took);
+    assert_eq!(second.log_ins, first.log_ins);
+    assert!(second.contents().await == contents, "the second start changed something");
+
+    // The hard way: nobody is left to stop PostgreSQL, and it stops.
+    let Dev { mut running, postgres, .. } = second;
+    running.signal("KILL");
+    assert_eq!(running.wait().code(), None);
+    eventually("PostgreSQL has ended by itself", || !is_alive(postgres));
+
+    let mut third = Dev::start(&program).await;
+    assert!(third.contents().await == contents, "the third start changed something");
+    third.running.signal("TERM");
+    assert_eq!(third.running.wait().code(), Some(0), "{:#?}", third.running.stderr);
+    third.assert_postgres_is_gone();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_that_was_cut_short_is_completed_by_the_next() {
+    let program = Program::new();
+    let mut cut = program.start(&["dev", "--port", "0"]);
+    cut.until(|line| line.contains("creating"));
+    let postgres: u32 = postmaster(&program, 0).parse().unwrap();
+    cut.signal("INT");
+    assert_eq!(cut.wait().code(), Some(1), "{:#?}", cut.stderr);
+    assert!(cut.stderr.last().unwrap().contains("start again"), "{:#?}", cut.stderr);
+    eventually("PostgreSQL has ended", || !is_alive(postgres));
+
+    // Cut in the midst of the work, without a chance to tidy up.
+    let mut cut = program.start(&["dev", "--port", "0"]);
+    cut.until(|line| line.contains("patients"));
+    cut.signal("KILL");
+    cut.wait();
+
+    let dev = Dev::start(&program).await;
+    assert_complete(&dev).await;
+}
+
+#[test]
+fn without_postgresql_one_line_says_how_to_get_it() {
+    let program = Program::new();
+    let empty = program.folder().join("empty");
+    fs::create_dir(&empty).unwrap();
+    let ran = finish(program.command(&["dev", "--port", "0"]).env("CLINICX_POSTGRES_BIN", &empty));
+    let line = ran.refusal(1);
+    assert!(line.contains("CLINICX_POSTGRES_BIN") && line.contains(empty.to_str().unwrap()), "{line}");
+    assert!(line.contains("install"), "{line}");
+}
+
+#[test]
+fn a_port_in_use_is_said_before_anything_is_started() {
+    let program = Program::new();
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let ran = program.run(&["dev", "--port", &port]);
+    assert!(ran.refusal(1).contains(&format!("127.0.0.1:{port} is in use")), "{}", ran.stderr);
+    assert!(!program.folder().join(".clinicx").exists());
+}

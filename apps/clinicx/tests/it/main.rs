@@ -1,0 +1,26 @@
+//! Tests of the program as its users see it.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "tests"
+)]
+
+mod access;
+mod alteration;
+mod away;
+mod bad_input;
+mod booking;
+mod cancellation;
+mod command;
+mod dev;
+mod isolation;
+mod keys;
+mod lifecycle;
+mod metadata;
+mod program;
+mod soak;
+mod support;
+mod writing;
