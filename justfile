@@ -1,0 +1,46 @@
+# The everyday commands; `just` lists them.
+
+default:
+    @just --list
+
+# Everything on this machine: PostgreSQL, two demo clinics, the service
+dev *args:
+    cargo run --package clinicx -- dev {{args}}
+
+# Every test, against a PostgreSQL that the run starts for itself
+test *args:
+    cargo test --workspace {{args}}
+
+# Format, lints, docs, tests: what CI runs
+ci:
+    .ci/run
+
+# Format and lint
+check:
+    cargo fmt --all
+    cargo clippy --workspace --all-targets
+
+# Bring the checked-in OpenAPI document up to date
+openapi:
+    cargo run --quiet --package clinicx -- openapi > docs/openapi.json
+
+# From an empty folder to /readyz, the second start, and the size of the program
+bench-start runs="3":
+    cargo build --release --package clinicx
+    apps/clinicx/benches/start target/release/clinicx {{runs}}
+
+# The tenant connection against SeaORM's stock pool: ratios of requests/s and CPU
+bench-connection:
+    cargo bench --package clinicx-persistence --bench connection
+
+# Provisioning against psql, and the service with 1,000 tenants against 10
+bench-provisioning:
+    cargo bench --package clinicx-tenancy --bench provisioning
+
+# 64 clients, 20 tenants, 100,000 answers, 10 % of requests aborted: no row of another tenant
+soak responses="100000":
+    SOAK_RESPONSES={{responses}} cargo test --package clinicx --test it soak -- --nocapture
+
+# Each database path of each handler dropped at each await point, and 3,000 at random, in both modes
+sweep:
+    cargo test --package clinicx --test it cancellation -- --nocapture
