@@ -126,7 +126,7 @@ fn transition(path: &'static str, id: &'static str, action: Action, summary: &'s
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Wanted {
-    /// Those that end after this instant.
+    /// Those that start at this instant or later.
     from: Option<DateTime<Utc>>,
     /// Those that start before this instant.
     to: Option<DateTime<Utc>>,

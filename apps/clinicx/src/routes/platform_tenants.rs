@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use clinicx_identity::{NewAccount, Password};
 use clinicx_tenancy::{
-    PlatformScope, Purge, Tenant, TenantDraft, TenantPatch, TenantStatus,
+    PlatformScope, Purge, TenancyError, Tenant, TenantDraft, TenantPatch, TenantStatus,
     registry::{self, TenantFilter},
 };
 use clinicx_types::{
@@ -382,11 +382,15 @@ async fn purge(
     Path(text): Path<String>,
     Query(PurgeQuery { confirm, force }): Query<PurgeQuery>,
 ) -> Result<Reply, ApiError> {
-    let (slug, scope) = (slug(&text)?, scope(&cx));
+    let (slug, scope, expected) = (slug(&text)?, scope(&cx), cx.expected_version());
     let (tenancy, resolver) = (slot.tenancy()?.clone(), slot.platform()?.resolver.clone());
     let purge = if force { Purge::Now { confirm } } else { Purge::AfterRetention { confirm } };
     cx.perform(move || {
         Box::pin(async move {
+            let current = registry::get_by_slug(tenancy.control(), &slug).await?.version;
+            if expected.is_some_and(|expected| expected != current) {
+                return Err(TenancyError::VersionMismatch { current }.into());
+            }
             let tenant = tenancy.purge(&slug, &purge, &scope, Vec::new()).await?;
             resolver.invalidate(&tenant).await;
             Ok(Reply::no_content())

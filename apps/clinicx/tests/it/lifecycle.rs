@@ -55,6 +55,8 @@ async fn suspend_resume_archive_and_purge_are_obeyed_at_once() {
         async |query: &str| operator.send(operator.request(Method::DELETE, &format!("{path}?{query}"))).await;
     delete("force=true").await.expect(422);
     delete("confirm=another&force=true").await.expect(422);
+    let stale = operator.request(Method::DELETE, &format!("{path}?confirm={}&force=true", clinic.slug));
+    operator.send(stale.header("If-Match", "\"999\"")).await.expect_problem(412, "version_mismatch");
     delete(&format!("confirm={}", clinic.slug)).await.expect_problem(409, "retention_not_over");
     delete(&format!("confirm={}&force=true", clinic.slug)).await.expect(204);
     assert_eq!(operator.get(&path).await.expect(200)["status"], "purged");
