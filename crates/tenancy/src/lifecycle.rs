@@ -106,7 +106,7 @@ impl Tenancy {
     /// # Errors
     /// [`TenancyError::Invalid`] unless the slug is confirmed, [`TenancyError::RetentionNotOver`], and as
     /// [`Tenancy::suspend`].
-    #[tracing::instrument(name = "tenancy.purge", skip_all, fields(tenant.slug = %slug), err)]
+    #[tracing::instrument(name = "tenancy.purge", skip_all, fields(tenant.slug = %slug), err(level = "debug"))]
     pub async fn purge(
         &self,
         slug: &TenantSlug,
@@ -149,7 +149,7 @@ impl Tenancy {
     ///
     /// # Errors
     /// [`TenancyError::Invalid`], [`TenancyError::Gone`], and as [`Tenancy::suspend`].
-    #[tracing::instrument(name = "tenancy.update", skip_all, fields(tenant.slug = %slug), err)]
+    #[tracing::instrument(name = "tenancy.update", skip_all, fields(tenant.slug = %slug), err(level = "debug"))]
     pub async fn update(
         &self,
         slug: &TenantSlug,
@@ -170,7 +170,7 @@ impl Tenancy {
     /// [`TenancyError::Invalid`] for an unknown module, [`TenancyError::RefusedTransition`] unless the tenant is
     /// active or suspended, [`TenancyError::Maintenance`], [`TenancyError::Migration`],
     /// [`TenancyError::Database`].
-    #[tracing::instrument(name = "tenancy.enable_module", skip_all, fields(tenant.slug = %slug, module = name), err)]
+    #[tracing::instrument(name = "tenancy.enable_module", skip_all, fields(tenant.slug = %slug, module = name), err(level = "debug"))]
     pub async fn enable_module(
         &self,
         slug: &TenantSlug,
@@ -226,7 +226,7 @@ impl Tenancy {
         result.map(drop)
     }
 
-    #[tracing::instrument(name = "tenancy.change_status", skip_all, fields(tenant.slug = %slug, to = %to), err)]
+    #[tracing::instrument(name = "tenancy.change_status", skip_all, fields(tenant.slug = %slug, to = %to), err(level = "debug"))]
     async fn change(
         &self,
         slug: &TenantSlug,
