@@ -11,7 +11,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
 
-use crate::secret::{Password, RefreshToken};
+use crate::{
+    email::lookup_key,
+    secret::{Password, RefreshToken},
+};
 
 /// A log-in with a password. Its `Debug` text shows nothing of it.
 #[derive(Clone, Deserialize, JsonSchema, Validate)]
@@ -25,6 +28,14 @@ pub struct LoginRequest {
     pub email: String,
     /// The password of the account.
     pub password: Password,
+}
+
+impl LoginRequest {
+    /// Returns what only the account's owner can send, the address and the password, for a keyed digest of them that
+    /// stands for the caller; they are not to be kept.
+    pub fn secret(&self) -> [Vec<u8>; 2] {
+        [lookup_key(&self.email).into_bytes(), self.password.expose().as_bytes().to_vec()]
+    }
 }
 
 impl fmt::Debug for LoginRequest {

@@ -35,6 +35,9 @@ pub enum IdentityError {
     /// The tenant is archived.
     #[error("the tenant has ended")]
     TenantGone,
+    /// The request names one tenant by its header or host, and means another one.
+    #[error("the request names another tenant than the one that is meant")]
+    TenantMismatch,
     /// The password is right, and the account belongs to no tenant.
     #[error("the account belongs to no tenant")]
     NoMembership,
@@ -124,7 +127,7 @@ impl DomainError for IdentityError {
                 ErrorKind::Unauthenticated
             }
             Self::TenantRequired { .. } | Self::EmailTaken => ErrorKind::Conflict,
-            Self::TenantSuspended | Self::NoMembership => ErrorKind::Forbidden,
+            Self::TenantSuspended | Self::TenantMismatch | Self::NoMembership => ErrorKind::Forbidden,
             Self::TenantGone => ErrorKind::Gone,
             Self::TooManyAttempts { .. } => ErrorKind::Throttled,
             Self::NotFound { .. } => ErrorKind::NotFound,
@@ -144,6 +147,7 @@ impl DomainError for IdentityError {
             Self::TenantRequired { .. } => "tenant_required",
             Self::TenantSuspended => "tenant_suspended",
             Self::TenantGone => "tenant_gone",
+            Self::TenantMismatch => "tenant_mismatch",
             Self::NoMembership => "no_membership",
             Self::TooManyAttempts { .. } => "too_many_attempts",
             Self::NotFound { .. } => "not_found",

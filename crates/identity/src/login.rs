@@ -76,17 +76,30 @@ impl Identity {
     /// Logs somebody in. Writes an audit row of the success or the failure.
     ///
     /// A caller that goes away while the password is checked learns nothing, and its guess still takes its turn.
+    /// `claimed` is the tenant that header or host name: it is the one that is meant when the body names none, also
+    /// for an operator, who gets no token for the platform there.
     ///
     /// # Errors
+    /// [`IdentityError::TenantMismatch`] when body and `claimed` name different tenants, which counts as a failure.
     /// [`IdentityError::InvalidCredentials`] for an unknown or disabled account, a wrong password, a tenant that does
     /// not exist or to which the account does not belong. Behind the right password:
     /// [`IdentityError::TenantRequired`], [`IdentityError::TenantSuspended`], [`IdentityError::TenantGone`],
     /// [`IdentityError::NoMembership`]. Before everything: [`IdentityError::TooManyAttempts`].
     #[tracing::instrument(name = "identity.login", skip_all, fields(request.id = %origin.request_id))]
-    pub async fn login(&self, request: LoginRequest, origin: &Origin) -> Result<Tokens, IdentityError> {
+    pub async fn login(
+        &self,
+        request: LoginRequest,
+        claimed: Option<&TenantSlug>,
+        origin: &Origin,
+    ) -> Result<Tokens, IdentityError> {
         let key = lookup_key(&request.email);
         let subject = Subject::new(&self.attempts_key, &key, origin.source);
         self.refuse_locked(&subject).await?;
+        let wanted = request.tenant.as_ref().or(claimed);
+        if claimed.is_some() && claimed != wanted {
+            self.fail(&subject, IdentityError::TenantMismatch.code(), None, origin).await?;
+            return Err(IdentityError::TenantMismatch);
+        }
         let candidate = self.candidate(key).await?;
         let turn = self.passwords.turn().await?;
         // Once more, now that the turn has come: otherwise all who waited would still have their guess.
@@ -98,7 +111,7 @@ impl Identity {
             None => Err(("unknown_account", None)),
             Some(candidate) if !verdict.matches => Err(("wrong_password", Some(candidate.id))),
             Some(candidate) if !candidate.enabled => Err(("disabled", Some(candidate.id))),
-            Some(candidate) => match destination(candidate, request.tenant.as_ref()) {
+            Some(candidate) => match destination(candidate, wanted) {
                 Ok(place) => Ok((candidate, place)),
                 Err(Refusal::Unknown(reason)) => Err((reason, Some(candidate.id))),
                 Err(Refusal::Said(error)) => {
@@ -118,6 +131,20 @@ impl Identity {
                 Err(IdentityError::InvalidCredentials)
             }
         }
+    }
+
+    /// Refuses somebody whose log-in is locked out, without looking at the password: for an answer that was given
+    /// before and would be given again.
+    ///
+    /// # Errors
+    /// [`IdentityError::TooManyAttempts`].
+    pub async fn refuse_locked_out(
+        &self,
+        request: &LoginRequest,
+        origin: &Origin,
+    ) -> Result<(), IdentityError> {
+        let key = lookup_key(&request.email);
+        self.refuse_locked(&Subject::new(&self.attempts_key, &key, origin.source)).await
     }
 
     async fn refuse_locked(&self, subject: &Subject) -> Result<(), IdentityError> {

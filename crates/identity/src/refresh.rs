@@ -3,10 +3,13 @@
 //! A refresh token is good for one use, and strictly so: there is no time in which the old one still works. Of two
 //! refreshes with one token at once exactly one succeeds, and the other ends the whole family, the winner's new
 //! tokens with it, because nobody can tell a client that lost an answer from a thief. Such a client logs in again;
-//! the price was preferred to a window in which a stolen token can be used unseen (RFC 9700 section 4.14.2).
+//! the price was preferred to a window in which a stolen token can be used unseen (RFC 9700 section 4.14.2). Only
+//! the very same request, told by its idempotency key, gets the very same tokens again; that is the edge's business
+//! and never comes here.
 
 use clinicx_persistence::{Actor, SystemTransaction};
 use clinicx_types::{
+    error::DomainError,
     id::{SessionId, TenantId, UserId},
     name::TenantSlug,
 };
@@ -28,17 +31,24 @@ use crate::{
 
 impl Identity {
     /// Exchanges a refresh token for new tokens. A used one ends its family of sessions and writes an audit row.
+    /// `claimed` is the tenant that header or host name; a session for another one is refused with an audit row.
     ///
     /// # Errors
-    /// [`IdentityError::InvalidRefreshToken`]; [`IdentityError::TenantSuspended`] and [`IdentityError::TenantGone`],
-    /// which leave the token as it is.
+    /// [`IdentityError::InvalidRefreshToken`]; [`IdentityError::TenantSuspended`], [`IdentityError::TenantGone`] and
+    /// [`IdentityError::TenantMismatch`], which leave the token as it is.
     #[tracing::instrument(name = "identity.refresh", skip_all, fields(request.id = %origin.request_id))]
-    pub async fn refresh(&self, token: &RefreshToken, origin: &Origin) -> Result<Tokens, IdentityError> {
+    pub async fn refresh(
+        &self,
+        token: &RefreshToken,
+        claimed: Option<&TenantSlug>,
+        origin: &Origin,
+    ) -> Result<Tokens, IdentityError> {
         let digest = token.digest().ok_or(IdentityError::InvalidRefreshToken)?;
         let tx = self.app.begin().await?;
-        let result = self.refresh_in(&tx, &digest, origin).await;
+        let result = self.refresh_in(&tx, &digest, claimed, origin).await;
         match settle(tx, result).await? {
             Exchange::Done(tokens) => Ok(tokens),
+            Exchange::Mismatched => Err(IdentityError::TenantMismatch),
             Exchange::Reused { user, ended } => {
                 self.principals.end(&ended).await;
                 tracing::warn!(user.id = %user, "a refresh token was used twice; its sessions were ended");
@@ -51,6 +61,7 @@ impl Identity {
         &self,
         tx: &SystemTransaction,
         digest: &[u8],
+        claimed: Option<&TenantSlug>,
         origin: &Origin,
     ) -> Result<Exchange, IdentityError> {
         let now = self.clock.now();
@@ -73,6 +84,20 @@ impl Identity {
         }
         if presented.token_expires_at <= now || presented.session_expires_at <= now || !presented.entitled {
             return Err(IdentityError::InvalidRefreshToken);
+        }
+        if claimed.is_some_and(|claimed| presented.tenant_slug.as_deref() != Some(claimed.as_str())) {
+            let entry = audit::Entry {
+                action: "session.refresh_refused",
+                entity: "user",
+                entity_id: Some(presented.user_id.uuid()),
+                tenant: presented.tenant_id,
+                before: None,
+                after: Some(json!({
+                    "session_id": presented.session_id, "reason": IdentityError::TenantMismatch.code(),
+                })),
+            };
+            audit::record_anonymous(tx, origin, entry).await?;
+            return Ok(Exchange::Mismatched);
         }
         if let Some(status) = &presented.tenant_status {
             refuse_status(status)?;
@@ -214,6 +239,8 @@ impl Identity {
 enum Exchange {
     /// New tokens.
     Done(Tokens),
+    /// Its session is for another tenant than the one that the request names; it is still good.
+    Mismatched,
     /// It had been used before, and these sessions were ended for it.
     Reused { user: UserId, ended: Vec<SessionId> },
 }

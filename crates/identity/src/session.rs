@@ -92,6 +92,7 @@ pub(crate) struct Presented {
     /// Whether the account is enabled, and a member of the tenant or, without a tenant, an operator.
     pub(crate) entitled: bool,
     pub(crate) is_operator: bool,
+    pub(crate) tenant_slug: Option<String>,
     pub(crate) tenant_status: Option<String>,
 }
 
@@ -105,7 +106,7 @@ pub(crate) async fn present(db: &impl SystemExecutor, digest: &[u8]) -> Result<O
                   r.expires_at AS token_expires_at, s.expires_at AS session_expires_at, s.revoked_at,
                   u.disabled_at IS NULL AND CASE WHEN s.tenant_id IS NULL THEN u.is_operator
                                                  ELSE m.user_id IS NOT NULL END AS entitled,
-                  u.is_operator, t.status AS tenant_status
+                  u.is_operator, t.slug AS tenant_slug, t.status AS tenant_status
            FROM public.refresh_tokens AS r
            JOIN public.sessions AS s ON s.id = r.session_id
            JOIN public.users AS u ON u.id = s.user_id

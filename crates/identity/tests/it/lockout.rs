@@ -89,9 +89,9 @@ async fn guesses_that_come_at_once_are_counted_too() {
     let guesses: Vec<_> = (0..60)
         .map(|_| {
             let identity = fixture.identity.clone();
-            tokio::spawn(
-                async move { identity.login(request("ada@example.org", WRONG, None), &origin()).await },
-            )
+            tokio::spawn(async move {
+                identity.login(request("ada@example.org", WRONG, None), None, &origin()).await
+            })
         })
         .collect();
     let mut checked = 0;

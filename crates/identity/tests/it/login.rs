@@ -87,6 +87,57 @@ async fn a_user_of_several_tenants_is_told_which() {
 }
 
 #[tokio::test]
+async fn header_or_host_name_the_tenant_that_is_meant() {
+    let fixture = Fixture::new().await;
+    let (one, two) = (fixture.tenant("one").await, fixture.tenant("two").await);
+    let both = fixture.member("both@example.org", one, Role::Nurse).await;
+    fixture.grant(both, two, &[Role::Owner]).await;
+    let operator = fixture.operator("operator@example.org").await;
+    let check = async |email: &str, body: Option<&str>, claimed: &str, expected: &str| {
+        let claimed = claimed.parse().unwrap();
+        let result = fixture.identity.login(request(email, PASSWORD, body), Some(&claimed), &origin()).await;
+        let outcome = match &result {
+            Ok(tokens) if fixture.principal(tokens).await.tenant == Some(one) => "one",
+            Ok(tokens) if fixture.principal(tokens).await.tenant == Some(two) => "two",
+            Ok(_) => "platform",
+            Err(_) => code(&result),
+        };
+        assert_eq!(outcome, expected, "{email} {body:?} {claimed}");
+    };
+    check("both@example.org", None, "one", "one").await;
+    check("both@example.org", None, "two", "two").await;
+    check("both@example.org", Some("two"), "two", "two").await;
+    check("both@example.org", Some("one"), "two", "tenant_mismatch").await;
+    check("both@example.org", None, "nowhere", "invalid_credentials").await;
+    check("operator@example.org", None, "one", "invalid_credentials").await;
+    fixture.grant(operator, one, &[Role::Admin]).await;
+    check("operator@example.org", None, "one", "one").await;
+    let refused = "SELECT count(*) FROM public.audit_logs
+                   WHERE action = 'user.login_refused' AND after ->> 'reason' = 'tenant_mismatch'";
+    assert_eq!(fixture.count(refused).await, 1);
+}
+
+#[tokio::test]
+async fn a_mismatch_counts_as_a_failure() {
+    let fixture = Fixture::new().await;
+    let tenant = fixture.tenant("one").await;
+    fixture.member("ada@example.org", tenant, Role::Owner).await;
+    let claimed = "two".parse().unwrap();
+    let attempt = async || {
+        let request = request("ada@example.org", WRONG, Some("one"));
+        code(&fixture.identity.login(request, Some(&claimed), &origin()).await)
+    };
+    let mut codes = Vec::new();
+    while codes.last() != Some(&"too_many_attempts") && codes.len() < 100 {
+        codes.push(attempt().await);
+    }
+    assert_eq!(codes.first(), Some(&"tenant_mismatch"));
+    assert_eq!(codes.last(), Some(&"too_many_attempts"));
+    let right = request("ada@example.org", PASSWORD, None);
+    assert_eq!(code(&fixture.identity.refuse_locked_out(&right, &origin()).await), "too_many_attempts");
+}
+
+#[tokio::test]
 async fn the_audit_knows_who_failed_and_holds_no_address() {
     let fixture = Fixture::new().await;
     let tenant = fixture.tenant("one").await;
@@ -174,7 +225,7 @@ async fn forty_log_ins_at_once_all_succeed() {
         .map(|_| {
             let identity = fixture.identity.clone();
             tokio::spawn(async move {
-                identity.login(request("ada@example.org", PASSWORD, None), &origin()).await
+                identity.login(request("ada@example.org", PASSWORD, None), None, &origin()).await
             })
         })
         .collect();

@@ -30,11 +30,37 @@ async fn accepts(identity: &Identity, tokens: &Tokens) -> bool {
 }
 
 #[tokio::test]
+async fn a_refresh_for_another_tenant_is_refused_and_leaves_the_token() {
+    let fixture = Fixture::new().await;
+    let tenant = fixture.tenant("one").await;
+    fixture.tenant("two").await;
+    fixture.member("ada@example.org", tenant, Role::Owner).await;
+    fixture.operator("operator@example.org").await;
+    let (one, two) = ("one".parse().unwrap(), "two".parse().unwrap());
+    let tokens = fixture.login("ada@example.org", PASSWORD, None).await.unwrap();
+    let platform = fixture.login("operator@example.org", PASSWORD, None).await.unwrap();
+    for (tokens, claimed) in [(&tokens, &two), (&platform, &one)] {
+        let refused = fixture.identity.refresh(&tokens.refresh_token, Some(claimed), &origin()).await;
+        assert_eq!(code(&refused), "tenant_mismatch");
+    }
+    let rows = "SELECT count(*) FROM public.audit_logs WHERE action = 'session.refresh_refused'";
+    assert_eq!(fixture.count(rows).await, 2);
+    let renewed = fixture.identity.refresh(&tokens.refresh_token, Some(&one), &origin()).await.unwrap();
+    // A used token is a used token, whatever tenant is named with it.
+    let reused = fixture.identity.refresh(&tokens.refresh_token, Some(&two), &origin()).await;
+    assert_eq!(code(&reused), "invalid_refresh_token");
+    assert_eq!(
+        code(&fixture.identity.refresh(&renewed.refresh_token, Some(&one), &origin()).await),
+        "invalid_refresh_token"
+    );
+}
+
+#[tokio::test]
 async fn a_refresh_gives_new_tokens_of_the_same_session() {
     let (fixture, tenant, first) = clinic().await;
     fixture.clock.advance(Duration::from_secs(3600));
     assert!(!accepts(&fixture.identity, &first).await);
-    let second = fixture.identity.refresh(&first.refresh_token, &origin()).await.unwrap();
+    let second = fixture.identity.refresh(&first.refresh_token, None, &origin()).await.unwrap();
     assert_ne!(first.refresh_token, second.refresh_token);
     let principal = fixture.principal(&second).await;
     assert_eq!((principal.tenant, principal.roles.as_slice()), (Some(tenant), &[Role::Nurse][..]));
@@ -45,14 +71,14 @@ async fn a_refresh_gives_new_tokens_of_the_same_session() {
 #[tokio::test]
 async fn a_used_refresh_token_ends_the_session() {
     let (fixture, _, first) = clinic().await;
-    let second = fixture.identity.refresh(&first.refresh_token, &origin()).await.unwrap();
+    let second = fixture.identity.refresh(&first.refresh_token, None, &origin()).await.unwrap();
     assert!(accepts(&fixture.identity, &second).await);
-    let replayed = fixture.identity.refresh(&first.refresh_token, &origin()).await;
+    let replayed = fixture.identity.refresh(&first.refresh_token, None, &origin()).await;
     assert_eq!(code(&replayed), "invalid_refresh_token");
     // In this process at once, and for the tokens of whoever was first too.
     assert!(!accepts(&fixture.identity, &second).await);
     assert_eq!(
-        code(&fixture.identity.refresh(&second.refresh_token, &origin()).await),
+        code(&fixture.identity.refresh(&second.refresh_token, None, &origin()).await),
         "invalid_refresh_token"
     );
     let actions: Vec<String> = fixture.audit().await.into_iter().map(|(action, ..)| action).collect();
@@ -67,7 +93,7 @@ async fn of_refreshes_at_once_exactly_one_succeeds() {
         .map(|at| {
             let identity = if at % 2 == 0 { fixture.identity.clone() } else { other.clone() };
             let token = first.refresh_token.clone();
-            tokio::spawn(async move { identity.refresh(&token, &origin()).await })
+            tokio::spawn(async move { identity.refresh(&token, None, &origin()).await })
         })
         .collect();
     let mut won = Vec::new();
@@ -79,7 +105,7 @@ async fn of_refreshes_at_once_exactly_one_succeeds() {
     }
     let [winner] = won.as_slice() else { panic!("{} succeeded", won.len()) };
     assert_eq!(
-        code(&fixture.identity.refresh(&winner.refresh_token, &origin()).await),
+        code(&fixture.identity.refresh(&winner.refresh_token, None, &origin()).await),
         "invalid_refresh_token"
     );
     within_five_seconds(async || !accepts(&fixture.identity, winner).await && !accepts(&other, winner).await)
@@ -90,7 +116,7 @@ async fn of_refreshes_at_once_exactly_one_succeeds() {
 async fn what_is_no_refresh_token_of_ours_is_refused() {
     let (fixture, _, tokens) = clinic().await;
     for bad in ["", "cxr_", "' OR true --", &tokens.access_token, &format!("cxr_{}", "A".repeat(43))] {
-        let refused = fixture.identity.refresh(&RefreshToken::new(bad), &origin()).await;
+        let refused = fixture.identity.refresh(&RefreshToken::new(bad), None, &origin()).await;
         assert_eq!(code(&refused), "invalid_refresh_token", "{bad}");
     }
     // A refresh token is no access token.
@@ -102,22 +128,22 @@ async fn a_session_ends_by_idleness_and_by_age() {
     let (fixture, _, idle) = clinic().await;
     fixture.clock.advance(14 * DAY);
     assert_eq!(
-        code(&fixture.identity.refresh(&idle.refresh_token, &origin()).await),
+        code(&fixture.identity.refresh(&idle.refresh_token, None, &origin()).await),
         "invalid_refresh_token"
     );
     let mut busy = fixture.login("ada@example.org", PASSWORD, None).await.unwrap();
     for _ in 0..2 {
         fixture.clock.advance(13 * DAY);
-        busy = fixture.identity.refresh(&busy.refresh_token, &origin()).await.unwrap();
+        busy = fixture.identity.refresh(&busy.refresh_token, None, &origin()).await.unwrap();
     }
     // The thirtieth day: the last access token does not outlive the session either.
     fixture.clock.advance(4 * DAY - Duration::from_secs(60));
-    busy = fixture.identity.refresh(&busy.refresh_token, &origin()).await.unwrap();
+    busy = fixture.identity.refresh(&busy.refresh_token, None, &origin()).await.unwrap();
     assert!(accepts(&fixture.identity, &busy).await);
     fixture.clock.advance(Duration::from_secs(60));
     assert!(!accepts(&fixture.identity, &busy).await);
     assert_eq!(
-        code(&fixture.identity.refresh(&busy.refresh_token, &origin()).await),
+        code(&fixture.identity.refresh(&busy.refresh_token, None, &origin()).await),
         "invalid_refresh_token"
     );
 }
@@ -133,7 +159,7 @@ async fn a_log_out_counts_here_at_once_and_elsewhere_within_five_seconds() {
     }
     assert!(!accepts(&fixture.identity, &tokens).await);
     within_five_seconds(async || !accepts(&other, &tokens).await).await;
-    assert_eq!(code(&other.refresh(&tokens.refresh_token, &origin()).await), "invalid_refresh_token");
+    assert_eq!(code(&other.refresh(&tokens.refresh_token, None, &origin()).await), "invalid_refresh_token");
     let user = principal.user_id.uuid();
     let last = fixture.audit().await.pop().unwrap();
     assert_eq!(last, ("user.logged_out".to_owned(), Some(user), Some(tenant.uuid())));
@@ -168,7 +194,7 @@ async fn a_change_of_roles_counts_within_five_seconds() {
     })
     .await;
     assert_eq!(
-        code(&fixture.identity.refresh(&tokens.refresh_token, &origin()).await),
+        code(&fixture.identity.refresh(&tokens.refresh_token, None, &origin()).await),
         "invalid_refresh_token"
     );
 }
@@ -181,7 +207,7 @@ async fn disabling_an_account_counts_within_five_seconds_and_for_good() {
     within_five_seconds(async || !accepts(&fixture.identity, &tokens).await).await;
     user::enable(&fixture.app, &scope(), user, None).await.unwrap();
     assert_eq!(
-        code(&fixture.identity.refresh(&tokens.refresh_token, &origin()).await),
+        code(&fixture.identity.refresh(&tokens.refresh_token, None, &origin()).await),
         "invalid_refresh_token"
     );
     assert_eq!(code(&fixture.login("ada@example.org", PASSWORD, None).await), "ok");
@@ -194,7 +220,7 @@ async fn a_new_password_ends_the_sessions_of_the_old_one() {
     fixture.identity.set_password(&scope(), user, &Password::new(WRONG), None).await.unwrap();
     within_five_seconds(async || !accepts(&fixture.identity, &tokens).await).await;
     assert_eq!(
-        code(&fixture.identity.refresh(&tokens.refresh_token, &origin()).await),
+        code(&fixture.identity.refresh(&tokens.refresh_token, None, &origin()).await),
         "invalid_refresh_token"
     );
     assert_eq!(code(&fixture.login("ada@example.org", PASSWORD, None).await), "invalid_credentials");
@@ -210,7 +236,7 @@ async fn somebody_whose_operator_right_is_gone_has_no_platform_token() {
     sqlx::query("UPDATE public.users SET is_operator = false").execute(&fixture.admin).await.unwrap();
     within_five_seconds(async || !accepts(&fixture.identity, &tokens).await).await;
     assert_eq!(
-        code(&fixture.identity.refresh(&tokens.refresh_token, &origin()).await),
+        code(&fixture.identity.refresh(&tokens.refresh_token, None, &origin()).await),
         "invalid_refresh_token"
     );
 }
@@ -219,11 +245,14 @@ async fn somebody_whose_operator_right_is_gone_has_no_platform_token() {
 async fn a_suspended_tenant_refuses_a_refresh_and_leaves_the_token_good() {
     let (fixture, tenant, tokens) = clinic().await;
     fixture.set_status(tenant, "suspended").await;
-    assert_eq!(code(&fixture.identity.refresh(&tokens.refresh_token, &origin()).await), "tenant_suspended");
+    assert_eq!(
+        code(&fixture.identity.refresh(&tokens.refresh_token, None, &origin()).await),
+        "tenant_suspended"
+    );
     fixture.set_status(tenant, "archived").await;
-    assert_eq!(code(&fixture.identity.refresh(&tokens.refresh_token, &origin()).await), "tenant_gone");
+    assert_eq!(code(&fixture.identity.refresh(&tokens.refresh_token, None, &origin()).await), "tenant_gone");
     fixture.set_status(tenant, "active").await;
-    assert_eq!(code(&fixture.identity.refresh(&tokens.refresh_token, &origin()).await), "ok");
+    assert_eq!(code(&fixture.identity.refresh(&tokens.refresh_token, None, &origin()).await), "ok");
 }
 
 #[tokio::test]
@@ -259,14 +288,14 @@ async fn a_switch_does_not_make_a_session_live_longer() {
     let two = fixture.tenant("two").await;
     fixture.grant(user, two, &[Role::Owner]).await;
     fixture.clock.advance(13 * DAY);
-    let first = fixture.identity.refresh(&first.refresh_token, &origin()).await.unwrap();
+    let first = fixture.identity.refresh(&first.refresh_token, None, &origin()).await.unwrap();
     let principal = fixture.principal(&first).await;
     let second = fixture.identity.switch(&principal, &"two".parse().unwrap(), &origin()).await.unwrap();
     fixture.clock.advance(13 * DAY);
-    let second = fixture.identity.refresh(&second.refresh_token, &origin()).await.unwrap();
+    let second = fixture.identity.refresh(&second.refresh_token, None, &origin()).await.unwrap();
     fixture.clock.advance(4 * DAY);
     assert_eq!(
-        code(&fixture.identity.refresh(&second.refresh_token, &origin()).await),
+        code(&fixture.identity.refresh(&second.refresh_token, None, &origin()).await),
         "invalid_refresh_token"
     );
 }
@@ -279,6 +308,6 @@ async fn a_token_of_another_key_is_refused_and_a_refresh_mends_it() {
     let ids = std::sync::Arc::new(clinicx_types::clock::RandomIds);
     let rotated = Identity::new(fixture.app.clone(), &key, IdentitySettings::default(), clock, ids).unwrap();
     assert!(!accepts(&rotated, &tokens).await);
-    let tokens = rotated.refresh(&tokens.refresh_token, &origin()).await.unwrap();
+    let tokens = rotated.refresh(&tokens.refresh_token, None, &origin()).await.unwrap();
     assert!(accepts(&rotated, &tokens).await);
 }

@@ -149,7 +149,7 @@ impl Fixture {
         address: &str,
     ) -> Result<Tokens, IdentityError> {
         let origin = Origin { source: Some(address.parse().unwrap()), ..origin() };
-        self.identity.login(request(email, password, tenant), &origin).await
+        self.identity.login(request(email, password, tenant), None, &origin).await
     }
 
     pub(crate) async fn principal(&self, tokens: &Tokens) -> Arc<Principal> {
