@@ -1,6 +1,9 @@
 //! Who may come in: authentication, tenant, module, permission and preconditions, in this order.
 
-use std::{net::IpAddr, sync::Arc};
+use std::{
+    net::IpAddr,
+    sync::{Arc, OnceLock},
+};
 
 use actix_web::{HttpRequest, http::StatusCode};
 use clinicx_persistence::TenantScope;
@@ -10,7 +13,7 @@ use crate::{
     api::Checked,
     context,
     error::ApiError,
-    gate::{Caller, Denial, TenantEntry},
+    gate::{Caller, TenantEntry},
     headers::{self, Claim, Precondition},
     kit::Kit,
     operation::{Access, Idempotency, IfMatch},
@@ -21,6 +24,8 @@ pub(crate) struct Seen {
     pub(crate) request_id: RequestId,
     pub(crate) language: Language,
     pub(crate) source: Option<IpAddr>,
+    /// Who asks, as soon as that is known.
+    pub(crate) caller: OnceLock<Caller>,
 }
 
 impl Seen {
@@ -29,6 +34,7 @@ impl Seen {
             request_id: headers::request_id(request, kit.options().ids.as_ref()),
             language: headers::language(request),
             source: headers::source(request, &kit.options().trusted_proxies),
+            caller: OnceLock::new(),
         }
     }
 }
@@ -65,9 +71,10 @@ pub(crate) async fn admit(
     } else {
         let token = headers::bearer(request).ok_or_else(unauthenticated)?;
         let caller = kit.gatekeeper().authenticate(token).await.map_err(ApiError::about_token)?;
-        let entry = gate.tenant(&caller, &claim).await?;
-        let tenant = gate.authorise(&caller, entry).await?;
-        (Some(caller), tenant)
+        let caller = seen.caller.get_or_init(|| caller);
+        let entry = gate.tenant(caller, &claim).await?;
+        let tenant = gate.authorise(caller, entry)?;
+        (Some(caller.clone()), tenant)
     };
     let expected_version = gate.precondition(request)?;
     let key = gate.key(request)?;
@@ -80,6 +87,10 @@ pub(crate) async fn admit(
 
 fn unauthenticated() -> ApiError {
     ApiError::new(StatusCode::UNAUTHORIZED, "unauthenticated")
+}
+
+fn denied(code: &'static str) -> ApiError {
+    ApiError::new(StatusCode::FORBIDDEN, code)
 }
 
 impl Gate<'_> {
@@ -96,10 +107,10 @@ impl Gate<'_> {
             Claim::Tenant(slug) => entry.as_ref().is_some_and(|entry| entry.slug == *slug),
             Claim::Contradictory => false,
         };
-        if agrees { Ok(entry) } else { Err(self.deny(caller, "tenant_mismatch").await) }
+        if agrees { Ok(entry) } else { Err(denied("tenant_mismatch")) }
     }
 
-    async fn authorise(
+    fn authorise(
         &self,
         caller: &Caller,
         entry: Option<Arc<TenantEntry>>,
@@ -108,24 +119,24 @@ impl Gate<'_> {
             Access::Public | Access::Authenticated => return Ok(None),
             // A platform token names no tenant; whoever also works in a clinic needs one for each.
             Access::Operator if caller.operator && caller.tenant_id.is_none() => return Ok(None),
-            Access::Operator => return Err(self.deny(caller, "permission_denied").await),
+            Access::Operator => return Err(denied("permission_denied")),
             Access::Tenant(_) | Access::AnyTenantMember => {}
         }
         let Some(entry) = entry else {
-            return Err(self.deny(caller, "permission_denied").await);
+            return Err(denied("permission_denied"));
         };
         tracing::Span::current().record("tenant.slug", entry.slug.as_str());
         if let Some(refusal) = &entry.refusal {
             return Err(refusal.clone());
         }
         if self.operation.tenant_module.is_some_and(|module| !entry.has_module(module)) {
-            return Err(self.deny(caller, "module_not_enabled").await);
+            return Err(denied("module_not_enabled"));
         }
         let permissions = self.kit.api().permissions(&caller.roles);
         if let Access::Tenant(permission) = self.operation.access
             && !permissions.has(permission)
         {
-            return Err(self.deny(caller, "permission_denied").await);
+            return Err(denied("permission_denied"));
         }
         let options = self.kit.options();
         let scope = TenantScope {
@@ -159,24 +170,13 @@ impl Gate<'_> {
 
     fn key(&self, request: &HttpRequest) -> Result<Option<String>, ApiError> {
         match self.operation.idempotency {
-            Idempotency::None | Idempotency::Ignored => Ok(None),
-            Idempotency::Accepted => Ok(headers::idempotency_key(request)?.map(str::to_owned)),
+            Idempotency::None => Ok(None),
+            Idempotency::Accepted | Idempotency::Brief => {
+                Ok(headers::idempotency_key(request)?.map(str::to_owned))
+            }
             Idempotency::Required => headers::idempotency_key(request)?
                 .map(|key| Some(key.to_owned()))
                 .ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "idempotency_key_required")),
         }
-    }
-
-    async fn deny(&self, caller: &Caller, code: &'static str) -> ApiError {
-        let denial = Denial {
-            code,
-            operation: self.operation.id,
-            user_id: caller.user_id,
-            tenant_id: caller.tenant_id,
-            request_id: self.seen.request_id,
-            source: self.seen.source,
-        };
-        self.kit.gatekeeper().denied(denial).await;
-        ApiError::new(StatusCode::FORBIDDEN, code)
     }
 }

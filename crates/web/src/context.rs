@@ -18,13 +18,14 @@ use clinicx_types::{
     name::TenantSlug,
 };
 use futures_util::future::BoxFuture;
+use uuid::Uuid;
 
 use crate::{
     api::Checked,
     error::ApiError,
     extract::{Extract, Incoming, Shape},
     gate::{Caller, TenantEntry},
-    idempotency::Key,
+    idempotency::{self, Key},
     kit::Kit,
     reply::Reply,
     transaction,
@@ -47,6 +48,8 @@ pub(crate) struct Request {
     pub(crate) expected_version: Option<i64>,
     pub(crate) key: Option<Key>,
     pub(crate) key_honoured: AtomicBool,
+    /// Who a key belongs to in an operation of [`crate::Idempotency::Brief`] that takes a token.
+    pub(crate) token_holder: Option<Uuid>,
 }
 
 /// A request of somebody who is signed in. Cheap to clone.
@@ -107,8 +110,25 @@ impl Cx {
         &self.0.kit.options().ids
     }
 
+    /// Does something once for whoever knows a secret, in a public operation such as a log-in.
+    ///
+    /// As [`CallerCx::perform`], with the secret in the place of the user: a key belongs to whoever sends the same
+    /// secret to the same operation, and nobody gets its answer without it. Another secret is another caller, so
+    /// that its request is done and not refused as reused.
+    ///
+    /// # Errors
+    /// As [`CallerCx::perform`].
+    pub async fn perform_for<F>(&self, secret: &[&[u8]], work: F) -> Result<Reply, ApiError>
+    where
+        F: FnOnce() -> BoxFuture<'static, Result<Reply, ApiError>> + Send + 'static,
+    {
+        let request = &self.0;
+        let holder = idempotency::holder(&request.kit.options().key, request.operation.id, secret);
+        transaction::perform(self, holder, work).await
+    }
+
     /// Runs work to its end even when the client goes away; for operations without a key and without a tenant's
-    /// transaction, such as a log-in.
+    /// transaction.
     ///
     /// # Errors
     /// What the work answers, or `internal` when it panics.
@@ -141,7 +161,8 @@ impl CallerCx {
     ///
     /// It runs to its end even when the client goes away. With an `Idempotency-Key` a second request gets the
     /// first one's answer, also when it asks another process. A key belongs to its user, its operation and the
-    /// tenant that the token names: in another clinic the same key is another one.
+    /// tenant that the token names: in another clinic the same key is another one. In an operation of
+    /// [`crate::Idempotency::Brief`] it belongs to the token.
     ///
     /// The answer is kept after the work, not in its transaction. When the process ends between the two, or the
     /// answer can't be written, the key is free again within a minute and a repetition does the work once more: at
@@ -156,7 +177,8 @@ impl CallerCx {
     where
         F: FnOnce() -> BoxFuture<'static, Result<Reply, ApiError>> + Send + 'static,
     {
-        transaction::perform(&self.cx, self.caller.user_id, work).await
+        let principal = self.cx.0.token_holder.unwrap_or(self.caller.user_id.uuid());
+        transaction::perform(&self.cx, principal, work).await
     }
 }
 
@@ -225,7 +247,7 @@ impl TenantCx {
     where
         F: FnOnce() -> BoxFuture<'static, Result<Reply, ApiError>> + Send + 'static,
     {
-        transaction::perform(&self.cx, self.caller.user_id, work).await
+        transaction::perform(&self.cx, self.caller.user_id.uuid(), work).await
     }
 
     pub(crate) fn common(&self) -> &Cx {

@@ -60,7 +60,7 @@ impl TenantEntry {
 /// A refusal that leaves an audit row.
 #[derive(Clone, Debug)]
 pub struct Denial {
-    /// The code of the answer: `tenant_mismatch`, `module_not_enabled` or `permission_denied`.
+    /// The code of the answer, such as `tenant_mismatch` or `permission_denied`.
     pub code: &'static str,
     /// The operation that was asked for.
     pub operation: &'static str,
@@ -98,6 +98,7 @@ pub trait Gatekeeper: Send + Sync + 'static {
     /// Forgets what is cached of a tenant: the database has just refused it as fenced or moved.
     async fn invalidate(&self, id: TenantId);
 
-    /// Leaves the audit row of a refusal; it must not fail the request.
+    /// Leaves the audit row of a 403 that a known caller is about to get; it must not fail the request. The kit calls
+    /// it once for each, wherever the refusal was made.
     async fn denied(&self, denial: Denial);
 }

@@ -59,8 +59,10 @@ impl Access {
 pub enum Idempotency {
     /// It takes none: the method is idempotent by itself.
     None,
-    /// It takes one and ignores it, because its answer must not be kept (tokens).
-    Ignored,
+    /// It takes one and answers a repetition with the first answer, sealed and for ten minutes only, because that
+    /// holds tokens. The key belongs to whoever shows the same secret: the access token or, in a public operation,
+    /// what the handler names in [`crate::Cx::perform_for`].
+    Brief,
     /// It takes one and then answers a repetition with the first answer.
     Accepted,
     /// It refuses to work without one.

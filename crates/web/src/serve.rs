@@ -18,6 +18,7 @@ use clinicx_persistence::FailureKind;
 use clinicx_types::{error::FieldError, id::TenantId};
 use futures_util::{FutureExt, StreamExt};
 use tracing::Instrument;
+use uuid::Uuid;
 
 use crate::{
     admit::{Admitted, Seen, admit},
@@ -26,12 +27,14 @@ use crate::{
     deliver::{self, Rendered},
     error::ApiError,
     extract::{Incoming, check_lengths, refuse_content},
+    gate::{Caller, Denial},
     headers,
-    idempotency::Key,
+    idempotency::{self, Key},
     kit::{Kit, KitOptions},
-    operation::Idempotency,
+    operation::{Access, Idempotency},
     reply::Reply,
     telemetry::{self, InFlight},
+    transaction,
 };
 
 /// What stands in logs and metrics for a request that no operation takes.
@@ -148,7 +151,51 @@ async fn handle(
     payload: web::Payload,
     seen: &Seen,
 ) -> Result<Reply, ApiError> {
-    let admitted = admit(kit, operation, request, seen).await?;
+    let outcome = answer(kit, operation, request, payload, seen).await;
+    if let (Err(error), Some(caller)) = (&outcome, seen.caller.get())
+        && error.status() == StatusCode::FORBIDDEN
+    {
+        leave_trace(kit, operation.id, caller, error.code(), seen).await;
+    }
+    outcome
+}
+
+/// Leaves the one audit row of a refusal, whoever has made it; a client that goes away meanwhile does not keep it
+/// from being written.
+async fn leave_trace(kit: &Kit, operation: &'static str, caller: &Caller, code: &'static str, seen: &Seen) {
+    let denial = Denial {
+        code,
+        operation,
+        user_id: caller.user_id,
+        tenant_id: caller.tenant_id,
+        request_id: seen.request_id,
+        source: seen.source,
+    };
+    let own = kit.clone();
+    let written = async move {
+        own.gatekeeper().denied(denial).await;
+        Ok(())
+    };
+    if let Err(error) = transaction::run_to_end(kit, written).await {
+        tracing::error!(error.code = error.code(), "a denial left no audit row");
+    }
+}
+
+async fn answer(
+    kit: &Kit,
+    operation: &Arc<Checked>,
+    request: &HttpRequest,
+    payload: web::Payload,
+    seen: &Seen,
+) -> Result<Reply, ApiError> {
+    let admitted = match admit(kit, operation, request, seen).await {
+        Err(error)
+            if error.status() == StatusCode::UNAUTHORIZED && operation.idempotency == Idempotency::Brief =>
+        {
+            return answered_before(kit, operation, request, payload, error).await;
+        }
+        admitted => admitted?,
+    };
     if let Some(caller) = &admitted.caller {
         tracing::Span::current().record("actor.id", tracing::field::display(caller.user_id));
     }
@@ -159,6 +206,15 @@ async fn handle(
     let Admitted { caller, tenant, claimed_tenant, expected_version, key } = admitted;
     let tenant_id = tenant.as_ref().map(|(entry, _)| entry.id);
     let key_scope = tenant_id.or(caller.as_ref().and_then(|caller| caller.tenant_id));
+    let master = &kit.options().key;
+    let is_public = operation.access == Access::Public;
+    let key = key.map(|text| match operation.idempotency {
+        Idempotency::Brief => {
+            let claimed = claimed_tenant.as_ref().filter(|_| is_public);
+            Key::new(master, None, text, request, &body).brief(master, claimed)
+        }
+        _ => Key::new(master, key_scope, text, request, &body),
+    });
     let cx = Cx(Arc::new(Request {
         kit: kit.clone(),
         operation: Arc::clone(operation),
@@ -170,8 +226,9 @@ async fn handle(
         caller,
         tenant,
         expected_version,
-        key: key.map(|text| Key::new(&kit.options().key, key_scope, text, request, &body)),
+        key,
         key_honoured: AtomicBool::new(false),
+        token_holder: token_holder(kit, operation, request),
     }));
     let incoming = Incoming { cx, http: request.clone(), body };
     refuse_surplus(operation, &incoming)?;
@@ -189,6 +246,32 @@ async fn handle(
         }
         outcome => outcome,
     }
+}
+
+/// Answers a request whose token is good no more, when the same token has had the answer before: a log-out that is
+/// repeated comes with the session that it has ended.
+async fn answered_before(
+    kit: &Kit,
+    operation: &Checked,
+    request: &HttpRequest,
+    payload: web::Payload,
+    refusal: ApiError,
+) -> Result<Reply, ApiError> {
+    let holder = token_holder(kit, operation, request);
+    let (Some(holder), Some(text)) = (holder, headers::idempotency_key(request)?) else {
+        return Err(refusal);
+    };
+    let body = read_body(request, payload, kit.options()).await?;
+    let master = &kit.options().key;
+    let key = Key::new(master, None, text.to_owned(), request, &body).brief(master, None);
+    idempotency::platform::find(kit, operation.id, holder, &key).await?.ok_or(refusal)
+}
+
+/// Returns to whom a key belongs that comes with a token in an operation whose answers are kept briefly.
+fn token_holder(kit: &Kit, operation: &Checked, request: &HttpRequest) -> Option<Uuid> {
+    let applies = operation.idempotency == Idempotency::Brief && operation.access != Access::Public;
+    let token = headers::bearer(request).filter(|_| applies)?;
+    Some(idempotency::holder(&kit.options().key, operation.id, &[token.as_bytes()]))
 }
 
 /// Says why the database refused its own service: the tenant was suspended or moved while the request ran, or
@@ -263,6 +346,6 @@ impl Checked {
 
     /// A public page is asked for by probes and browsers that add parameters of their own.
     fn is_open_to_any_query(&self) -> bool {
-        self.access == crate::operation::Access::Public && self.idempotency == Idempotency::None
+        self.access == Access::Public && self.idempotency == Idempotency::None
     }
 }

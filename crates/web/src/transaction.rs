@@ -3,9 +3,9 @@
 use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
 
 use clinicx_persistence::{FailureKind, TenantConnection, TenantScope, TenantTransaction};
-use clinicx_types::id::UserId;
 use futures_util::{FutureExt, future::BoxFuture};
 use tracing::Instrument;
+use uuid::Uuid;
 
 use crate::{
     context::{Cx, TenantCx},
@@ -85,7 +85,7 @@ where
 }
 
 /// Does something once that is no single tenant's transaction.
-pub(crate) async fn perform<F>(cx: &Cx, principal: UserId, work: F) -> Result<Reply, ApiError>
+pub(crate) async fn perform<F>(cx: &Cx, principal: Uuid, work: F) -> Result<Reply, ApiError>
 where
     F: FnOnce() -> BoxFuture<'static, Result<Reply, ApiError>> + Send + 'static,
 {

@@ -14,26 +14,38 @@ use crate::wiring::Slot;
 
 /// The operations on one's own log-in.
 pub fn module(slot: &Slot) -> HttpModule {
-    let public =
-        |path, id| Operation::post(path, id).access(Access::Public).idempotency(Idempotency::Ignored);
+    let public = |path, id| Operation::post(path, id).access(Access::Public).idempotency(Idempotency::Brief);
     let known =
-        |path, id| Operation::post(path, id).access(Access::Authenticated).idempotency(Idempotency::Ignored);
+        |path, id| Operation::post(path, id).access(Access::Authenticated).idempotency(Idempotency::Brief);
     let (login_, refresh_, logout_, switch_, me_) =
         (slot.clone(), slot.clone(), slot.clone(), slot.clone(), slot.clone());
     HttpModule::new("auth", "Logging in and out").operations([
         public("/auth/login", "login")
             .summary("Log in with an address and a password")
             .description(
-                "Without `tenant`, a user of one tenant gets a token for that one, a user of several gets 409 \
-                 `tenant_required` with the list, and an operator gets a token for the platform.",
+                "Without `tenant`, the one that `X-Tenant-ID` or the host names is meant. When nothing names one, a \
+                 user of one tenant gets a token for that one, a user of several gets 409 `tenant_required` with \
+                 the list, and an operator gets a token for the platform.",
             )
             .answers::<Tokens>(200)
-            .errors(&["invalid_credentials", "tenant_required", "tenant_suspended", "tenant_gone", "too_many_attempts"])
+            .errors(&[
+                "invalid_credentials",
+                "tenant_required",
+                "tenant_mismatch",
+                "no_membership",
+                "tenant_suspended",
+                "tenant_gone",
+                "too_many_attempts",
+            ])
             .handler(move |cx: Cx, body: Body<LoginRequest>| login(login_.clone(), cx, body)),
         public("/auth/refresh", "refresh")
             .summary("Exchange a refresh token, once, for new tokens")
+            .description(
+                "A token that was used already ends its session. A client that has lost the answer repeats the \
+                 request with the same `Idempotency-Key` and gets the same tokens again, for ten minutes.",
+            )
             .answers::<Tokens>(200)
-            .errors(&["invalid_refresh_token", "tenant_suspended", "tenant_gone"])
+            .errors(&["invalid_refresh_token", "tenant_mismatch", "tenant_suspended", "tenant_gone"])
             .handler(move |cx: Cx, body: Body<RefreshRequest>| refresh(refresh_.clone(), cx, body)),
         known("/auth/logout", "logout")
             .summary("End the session of the access token")
@@ -42,12 +54,13 @@ pub fn module(slot: &Slot) -> HttpModule {
         known("/auth/switch", "switch_tenant")
             .summary("Get tokens for another tenant to which one belongs")
             .answers::<Tokens>(200)
-            .errors(&["no_membership", "tenant_suspended", "tenant_gone"])
+            .errors(&["not_found", "tenant_suspended", "tenant_gone"])
             .handler(move |cx: CallerCx, body: Body<SwitchRequest>| switch(switch_.clone(), cx, body)),
         Operation::get("/auth/me", "me")
             .summary("Show who one is, where one belongs, and what one may do")
             .access(Access::Authenticated)
             .answers::<MeWithPermissions>(200)
+            .errors(&["tenant_suspended", "tenant_maintenance", "tenant_upgrade_required"])
             .handler(move |cx: CallerCx| me(me_.clone(), cx)),
     ])
 }
@@ -97,28 +110,54 @@ pub(crate) fn refused(error: IdentityError) -> ApiError {
 
 async fn login(slot: Slot, cx: Cx, Body(request): Body<LoginRequest>) -> Result<Reply, ApiError> {
     let (identity, origin) = (slot.platform()?.identity.clone(), origin(&cx));
-    let tokens = cx.detached(async move { identity.login(request, &origin).await.map_err(refused) }).await?;
-    Ok(Reply::ok(&tokens))
+    // A kept answer must not be a way to go on guessing behind a lock-out.
+    identity.refuse_locked_out(&request, &origin).await.map_err(refused)?;
+    let claimed = cx.claimed_tenant().cloned();
+    let [email, password] = request.secret();
+    cx.perform_for(&[&email, &password], move || {
+        Box::pin(async move {
+            let tokens = identity.login(request, claimed.as_ref(), &origin).await.map_err(refused)?;
+            Ok(Reply::ok(&tokens))
+        })
+    })
+    .await
 }
 
 async fn refresh(slot: Slot, cx: Cx, Body(request): Body<RefreshRequest>) -> Result<Reply, ApiError> {
     let (identity, origin) = (slot.platform()?.identity.clone(), origin(&cx));
-    let work = async move { identity.refresh(&request.refresh_token, &origin).await.map_err(refused) };
-    Ok(Reply::ok(&cx.detached(work).await?))
+    let claimed = cx.claimed_tenant().cloned();
+    let token = request.refresh_token;
+    cx.perform_for(&[token.clone().expose().as_bytes()], move || {
+        Box::pin(async move {
+            let tokens = identity.refresh(&token, claimed.as_ref(), &origin).await.map_err(refused)?;
+            Ok(Reply::ok(&tokens))
+        })
+    })
+    .await
 }
 
 async fn logout(slot: Slot, cx: CallerCx) -> Result<Reply, ApiError> {
     let identity = slot.platform()?.identity.clone();
     let (origin, principal) = (origin(&cx), principal(&cx)?);
-    cx.detached(async move { identity.logout(&principal, &origin).await.map_err(refused) }).await?;
-    Ok(Reply::no_content())
+    cx.perform(move || {
+        Box::pin(async move {
+            identity.logout(&principal, &origin).await.map_err(refused)?;
+            Ok(Reply::no_content())
+        })
+    })
+    .await
 }
 
 async fn switch(slot: Slot, cx: CallerCx, Body(request): Body<SwitchRequest>) -> Result<Reply, ApiError> {
     let identity = slot.platform()?.identity.clone();
     let (origin, principal) = (origin(&cx), principal(&cx)?);
-    let work = async move { identity.switch(&principal, &request.tenant, &origin).await.map_err(refused) };
-    Ok(Reply::ok(&cx.detached(work).await?))
+    cx.perform(move || {
+        Box::pin(async move {
+            let tokens = identity.switch(&principal, &request.tenant, &origin).await.map_err(refused)?;
+            Ok(Reply::ok(&tokens))
+        })
+    })
+    .await
 }
 
 async fn me(slot: Slot, cx: CallerCx) -> Result<Reply, ApiError> {
@@ -126,8 +165,11 @@ async fn me(slot: Slot, cx: CallerCx) -> Result<Reply, ApiError> {
     let me = platform.identity.me(&principal(&cx)?).await.map_err(refused)?;
     let tenant = match cx.caller().tenant_id {
         Some(id) => match platform.resolver.resolve_id(id).await {
-            Ok(tenant) => Some(tenant),
-            Err(TenancyError::UnknownTenant | TenancyError::Gone) => None,
+            Ok(tenant) => {
+                platform.resolver.require_served(&tenant)?;
+                Some(tenant)
+            }
+            Err(TenancyError::UnknownTenant) => return Err(TenancyError::Gone.into()),
             Err(error) => return Err(error.into()),
         },
         None => None,

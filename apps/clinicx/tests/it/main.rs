@@ -23,4 +23,5 @@ mod metadata;
 mod program;
 mod soak;
 mod support;
+mod tokens;
 mod writing;

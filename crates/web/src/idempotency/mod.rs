@@ -10,7 +10,7 @@ use actix_web::{
         header::{self, HeaderName},
     },
 };
-use clinicx_types::id::TenantId;
+use clinicx_types::{id::TenantId, name::TenantSlug};
 use sea_orm::FromQueryResult;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -26,6 +26,9 @@ use crate::{
 /// How long an answer is kept, in seconds.
 pub(crate) const KEPT_FOR_S: i64 = 24 * 60 * 60;
 
+/// How long an answer is kept that holds tokens, in seconds: long enough for a client that lost it.
+pub(crate) const KEPT_BRIEFLY_FOR_S: i64 = 10 * 60;
+
 /// How many expired answers go with each that is kept: more than come, so that none pile up.
 pub(crate) const EXPIRED_BATCH: i64 = 100;
 
@@ -37,6 +40,7 @@ pub(crate) struct Key {
     pub(crate) request_hash: Vec<u8>,
     /// The tenant that the token names.
     pub(crate) tenant: Option<TenantId>,
+    pub(crate) kept_for_s: i64,
     sealer: Sealer,
 }
 
@@ -58,7 +62,15 @@ impl Key {
         ];
         let request_hash = mac(&mac(master, &[b"idempotency request", &scope]), &parts).to_vec();
         let sealer = Sealer::derive(master, "idempotency answer", &[&scope]);
-        Self { text, request_hash, tenant, sealer }
+        Self { text, request_hash, tenant, kept_for_s: KEPT_FOR_S, sealer }
+    }
+
+    /// Makes it the key of an operation whose answer is kept briefly. What a public one does depends on the tenant
+    /// that header or host name too, so that another one makes it another request.
+    pub(crate) fn brief(self, master: &[u8; 32], claimed: Option<&TenantSlug>) -> Self {
+        let slug = claimed.map_or("", TenantSlug::as_str);
+        let parts: [&[u8]; 3] = [b"idempotency claim", &self.request_hash, slug.as_bytes()];
+        Self { request_hash: mac(master, &parts).to_vec(), kept_for_s: KEPT_BRIEFLY_FOR_S, ..self }
     }
 
     /// Seals an answer for the row that keeps it.
@@ -73,6 +85,12 @@ impl Key {
         let sealed = self.sealer.seal(&plain, &place);
         sealed.ok_or_else(|| ApiError::internal("an answer is too long to be sealed"))
     }
+}
+
+/// Returns the principal that stands for whoever knows a secret: without the secret it can't be found.
+pub(crate) fn holder(master: &[u8; 32], operation: &str, secret: &[&[u8]]) -> Uuid {
+    let digest = mac(&mac(master, &[b"idempotency holder", operation.as_bytes()]), secret);
+    Uuid::from_bytes(digest.first_chunk().copied().unwrap_or_default())
 }
 
 /// Where an answer is kept: the row of a key. A sealed answer opens in its own row only.
@@ -254,5 +272,31 @@ mod tests {
         let different: std::collections::BTreeSet<_> = hashes.iter().collect();
         assert_eq!(different.len(), hashes.len());
         assert_eq!(hash(7, Some(CLINIC)), hashes[0]);
+    }
+
+    #[test]
+    fn a_secret_has_its_own_place_in_each_operation() {
+        let at = |master: u8, operation: &str, secret: &[&[u8]]| holder(&[master; 32], operation, secret);
+        let places = [
+            at(7, "login", &[b"a", b"bc"]),
+            at(7, "login", &[b"ab", b"c"]),
+            at(7, "login", &[b"abc"]),
+            at(7, "refresh", &[b"abc"]),
+            at(8, "login", &[b"abc"]),
+        ];
+        let different: std::collections::BTreeSet<_> = places.iter().collect();
+        assert_eq!(different.len(), places.len());
+        assert_eq!(at(7, "login", &[b"abc"]), places[2]);
+    }
+
+    #[test]
+    fn a_public_request_for_another_tenant_is_another_one() {
+        let hash = |slug: Option<&str>| {
+            let slug = slug.map(|slug| TenantSlug::parse(slug).unwrap());
+            key_of(7, None, "/login", "{}").brief(&[7; 32], slug.as_ref()).request_hash
+        };
+        assert_eq!(hash(Some("one")), hash(Some("one")));
+        assert_ne!(hash(Some("one")), hash(Some("two")));
+        assert_ne!(hash(Some("one")), hash(None));
     }
 }

@@ -9,13 +9,13 @@
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use clinicx_persistence::{SystemConnection, SystemExecutor};
-use clinicx_types::id::{TenantId, UserId};
+use clinicx_types::id::TenantId;
 use futures_util::{FutureExt, future::BoxFuture};
 use sea_orm::{Statement, raw_sql};
 use uuid::Uuid;
 
-use super::{EXPIRED_BATCH, KEPT_FOR_S, Kept, Key, Slot, in_progress, is_lasting};
-use crate::{context::Cx, deliver::Rendered, error::ApiError, reply::Reply};
+use super::{EXPIRED_BATCH, Kept, Key, Slot, in_progress, is_lasting};
+use crate::{context::Cx, deliver::Rendered, error::ApiError, kit::Kit, reply::Reply};
 
 /// How long a claim holds without a sign of life, in seconds.
 const LEASE_S: i64 = 30;
@@ -25,15 +25,14 @@ const RENEWAL: Duration = Duration::from_secs(10);
 const SWEEP_BATCH: u64 = 1000;
 
 /// Runs work once for a key; another request with it gets the first answer.
-pub(crate) async fn once<F>(cx: &Cx, principal: UserId, key: &Key, work: F) -> Result<Reply, ApiError>
+pub(crate) async fn once<F>(cx: &Cx, principal: Uuid, key: &Key, work: F) -> Result<Reply, ApiError>
 where
     F: FnOnce() -> BoxFuture<'static, Result<Reply, ApiError>> + Send,
 {
-    let store = cx.0.kit.options().system.clone();
-    let store = store.ok_or_else(|| ApiError::unavailable().caused_by("no store for idempotency keys"))?;
+    let store = store(&cx.0.kit)?;
     let id = cx.ids().next();
     let operation = scoped(cx.0.operation.id, key.tenant);
-    let slot = Slot { principal: principal.uuid(), operation: &operation };
+    let slot = Slot { principal, operation: &operation };
     if let Some(reply) = claim(&store, &slot, key, id).await? {
         return Ok(reply);
     }
@@ -50,7 +49,7 @@ where
         Err(error) => (None, Err(error)),
     };
     let closing = match kept {
-        Some(answer) => key.seal(&slot, &answer).map(|sealed| complete(id, &answer, sealed)),
+        Some(answer) => key.seal(&slot, &answer).map(|sealed| complete(id, &answer, sealed, key.kept_for_s)),
         None => Ok(release(id)),
     };
     let closed = match closing {
@@ -61,6 +60,24 @@ where
         tracing::warn!(error.code = cause.code(), "an answer could not be kept for its idempotency key");
     }
     outcome
+}
+
+/// Returns the answer that a key has already, without taking the key.
+pub(crate) async fn find(
+    kit: &Kit,
+    operation: &str,
+    principal: Uuid,
+    key: &Key,
+) -> Result<Option<Reply>, ApiError> {
+    let operation = scoped(operation, key.tenant);
+    let slot = Slot { principal, operation: &operation };
+    let kept = look_up(&store(kit)?, &slot, key).await?;
+    kept.map(|kept| kept.answer(key, &slot)).transpose()
+}
+
+fn store(kit: &Kit) -> Result<SystemConnection, ApiError> {
+    let store = kit.options().system.clone();
+    store.ok_or_else(|| ApiError::unavailable().caused_by("no store for idempotency keys"))
 }
 
 /// Removes what has expired, and returns how many rows that were.
@@ -129,17 +146,23 @@ async fn claim(
     if store.execute(statement).await.map_err(database)? > 0 {
         return Ok(None);
     }
-    let statement = raw_sql!(
-        Postgres,
-        r#"SELECT request_hash, status, body
-           FROM public.idempotency_keys
-           WHERE principal = {principal} AND operation = {operation} AND key = {text}"#
-    );
-    match store.query_one::<Kept>(statement).await.map_err(database)? {
+    match look_up(store, slot, key).await? {
         Some(kept) => kept.answer(key, slot).map(Some),
         // Released between the two statements: the client's next try will find it free.
         None => Err(in_progress()),
     }
+}
+
+async fn look_up(store: &SystemConnection, slot: &Slot<'_>, key: &Key) -> Result<Option<Kept>, ApiError> {
+    let Slot { principal, operation } = *slot;
+    let text = key.text.as_str();
+    let statement = raw_sql!(
+        Postgres,
+        r#"SELECT request_hash, status, body
+           FROM public.idempotency_keys
+           WHERE principal = {principal} AND operation = {operation} AND key = {text} AND expires_at > now()"#
+    );
+    store.query_one::<Kept>(statement).await.map_err(|error| ApiError::database(&error))
 }
 
 /// Runs the work and gives signs of life meanwhile. A panic ends as an error, so that the key is released.
@@ -175,9 +198,8 @@ fn renewal(id: Uuid) -> Statement {
     )
 }
 
-fn complete(id: Uuid, answer: &Rendered, body: Vec<u8>) -> Statement {
+fn complete(id: Uuid, answer: &Rendered, body: Vec<u8>, kept_for: i64) -> Statement {
     let status = i32::from(answer.status.as_u16());
-    let kept_for = KEPT_FOR_S;
     raw_sql!(
         Postgres,
         r#"UPDATE public.idempotency_keys

@@ -50,10 +50,9 @@ pub(super) fn codes(checked: &Checked, catalog: &Catalog) -> BTreeMap<u16, BTree
     );
     add(checked.if_match != IfMatch::None, &["malformed_header", "version_mismatch"]);
     add(checked.if_match == IfMatch::Required, &["precondition_required"]);
-    let keeps = matches!(checked.idempotency, Idempotency::Accepted | Idempotency::Required);
     let kept =
         ["malformed_header", "idempotency_in_progress", "idempotency_answer_lost", "idempotency_key_reused"];
-    add(keeps, &kept);
+    add(checked.idempotency != Idempotency::None, &kept);
     add(checked.idempotency == Idempotency::Required, &["idempotency_key_required"]);
     add(true, &checked.codes);
     let mut by_status: BTreeMap<u16, BTreeSet<&'static str>> = BTreeMap::new();

@@ -39,15 +39,21 @@ pub(super) fn of(checked: &Checked, schemas: &mut Schemas) -> Vec<Value> {
 
 fn headers(checked: &Checked) -> Vec<Value> {
     let mut list = Vec::new();
-    if checked.access != Access::Public {
+    let words = match checked.access {
+        Access::Public if checked.method == Method::GET => None,
+        Access::Public => Some("The slug of the tenant that is meant; it must agree with body and host."),
+        _ => Some("The slug of the token's tenant; when given it must agree with the token."),
+    };
+    if let Some(words) = words {
         let schema = json!({"type": "string", "pattern": "^[a-z][a-z0-9]*(-[a-z0-9]+)*$", "maxLength": 40});
-        let words = "The slug of the token's tenant; when given it must agree with the token.";
         list.push(described(header("X-Tenant-ID", schema, false), words));
     }
     if checked.idempotency != Idempotency::None {
         let schema = json!({"type": "string", "pattern": "^[!-~]{1,255}$"});
         let words = match checked.idempotency {
-            Idempotency::Ignored => "Taken and ignored: the answer is never kept.",
+            Idempotency::Brief => {
+                "A repetition with the same key and the same request gets the first answer again, for ten minutes."
+            }
             _ => {
                 "A repetition with the same key and the same request gets the first answer again, for 24 hours."
             }

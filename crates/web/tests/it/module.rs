@@ -165,7 +165,7 @@ pub(crate) fn module() -> HttpModule {
         Operation::get("/me", "me").access(Access::Authenticated).answers::<Value>(200).handler(me),
         Operation::post("/login", "login")
             .access(Access::Public)
-            .idempotency(Idempotency::Ignored)
+            .idempotency(Idempotency::Brief)
             .if_match(IfMatch::None)
             .answers::<Value>(200)
             .handler(login),
@@ -192,6 +192,9 @@ async fn create(cx: TenantCx, Body(input): Body<NewThing>) -> Result<Reply, ApiE
     let id = cx.scope().next_id();
     if input.name == "taken" {
         return Err(ThingError::Taken(Uuid::from_u128(7)).into());
+    }
+    if input.name == "beyond" {
+        return Err(ApiError::new(StatusCode::FORBIDDEN, "permission_denied"));
     }
     if input.name == "invalid" {
         return Err(ThingError::Invalid.into());

@@ -67,8 +67,17 @@ async fn only_who_may_comes_in() {
     check(&client.send(get_as("doctor", "/api/v1/chairs")).await, 403, "module_not_enabled");
     check(&client.send(get_as("operator", ONE)).await, 403, "permission_denied");
     check(&client.send(post_as("doctor", "/api/v1/jobs", "")).await, 403, "permission_denied");
-    let denials = ["permission_denied", "module_not_enabled", "permission_denied", "permission_denied"];
-    assert_eq!(client.denials(), denials);
+    let beyond = client.send(post_as("doctor", THINGS, r#"{"name":"beyond","parts":[]}"#)).await;
+    check(&beyond, 403, "permission_denied");
+    let denials = [
+        "permission_denied",
+        "tenant_suspended",
+        "module_not_enabled",
+        "permission_denied",
+        "permission_denied",
+        "permission_denied",
+    ];
+    assert_eq!(client.denials(), denials, "each once, whether gate or handler refused");
     assert_eq!(client.send(get_as("doctor", ONE)).await.status, 200);
     assert_eq!(client.send(get_as("suspended", "/api/v1/me")).await.status, 200, "no tenant is entered");
     let job = client.send(post_as("operator", "/api/v1/jobs", "")).await;
