@@ -34,6 +34,9 @@ table_right (relation, grantee, privileges) AS (
            ('sessions', $7, '{DELETE}'),
            ('refresh_tokens', $4, '{SELECT,INSERT,UPDATE,DELETE}'),
            ('login_attempts', $4, '{SELECT,INSERT,DELETE}'),
+           ('audit_logs', $6, '{SELECT}'),
+           ('audit_leaves', $6, '{SELECT}'),
+           ('audit_checkpoints', $6, '{SELECT}'),
            ('system_migrations', $3, '{SELECT}'),
            ('system_migrations', $4, '{SELECT}'),
            ('system_migrations', $6, '{SELECT}')
@@ -47,9 +50,11 @@ column_right (relation, grantee, privilege, columns) AS (
            ('memberships', $7, 'SELECT', '{tenant_id}'),
            ('sessions', $7, 'SELECT', '{tenant_id}'),
            ('audit_logs', 'PUBLIC', 'INSERT',
-            '{actor_kind,actor_id,actor_job,action,entity,entity_id,patient_id,request_id,source_address,before,after}'),
+            '{actor_kind,actor_id,actor_job,action,entity,entity_id,patient_id,request_id,source_address,before,after,session_id,break_glass_id,patient_ids}'),
            ('audit_logs', $4, 'INSERT', '{tenant_id}'),
-           ('audit_logs', $6, 'INSERT', '{tenant_id}')
+           ('audit_logs', $6, 'INSERT', '{tenant_id}'),
+           ('audit_leaves', $6, 'INSERT', '{position,audit_id,encoding,leaf_hash}'),
+           ('audit_checkpoints', $6, 'INSERT', '{tree_size,root_hash,frontier,settled_below,note}')
 ),
 function_right (schema, name, owner, definer, grantees) AS (
     VALUES ('public', 'create_tenant_schema', $7::text, true, ARRAY[$1::text, $3, $6]),
@@ -58,6 +63,7 @@ function_right (schema, name, owner, definer, grantees) AS (
            ('public', 'drop_tenant_schema', $7, true, ARRAY[$1, $3, $6]),
            ('public', 'set_current_tenant', $1, true, ARRAY[$3, $4, $5, $6]),
            ('public', 'tenant_id_of', $1, true, ARRAY['PUBLIC']),
+           ('public', 'tenant_audit_logs', $1, true, ARRAY['PUBLIC']),
            ('provisioning', 'check_name', $2, false, ARRAY[$7]),
            ('provisioning', 'make_tenant', $2, true, ARRAY[$7]),
            ('provisioning', 'fence_tenant', $2, true, ARRAY[$7]),

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use async_trait::async_trait;
+use clinicx_audit::Entry;
 use clinicx_identity::IdentityError;
-use clinicx_persistence::{SystemExecutor, TenantConnection};
+use clinicx_persistence::TenantConnection;
 use clinicx_tenancy::{TenancyError, Tenant};
 use clinicx_types::id::TenantId;
-use clinicx_web::{ApiError, Caller, Denial, Gatekeeper, TenantEntry};
-use sea_orm::raw_sql;
+use clinicx_web::{ApiError, Caller, Denial, Disclosure, Gatekeeper, TenantEntry};
+use serde_json::json;
 
 use crate::wiring::Platform;
 
@@ -80,18 +81,52 @@ impl Gatekeeper for Gate {
     }
 
     async fn denied(&self, denial: Denial) {
-        let Denial { code, operation, user_id, tenant_id, request_id, source } = denial;
-        let source = source.map(|address| address.to_string());
-        let after = serde_json::json!({ "operation": operation, "code": code });
-        let statement = raw_sql!(
-            Postgres,
-            r#"INSERT INTO public.audit_logs
-                   (tenant_id, actor_kind, actor_id, action, entity, request_id, source_address, after)
-               VALUES ({tenant_id}, 'user', {user_id}, 'access.denied', 'operation', {request_id},
-                       CAST({source} AS inet), {after})"#
-        );
-        if let Err(error) = self.platform.app.execute(statement).await {
-            tracing::error!(failure = %clinicx_persistence::Failure::of(&error), "a denial left no audit row");
+        let Denial { code, operation, actor, session_id, tenant_id, request_id, source } = denial;
+        let entry = Entry {
+            tenant_id,
+            actor,
+            session_id,
+            action: "access.denied".into(),
+            entity: "operation",
+            entity_id: None,
+            patient_id: None,
+            patient_ids: None,
+            request_id,
+            source,
+            after: Some(json!({ "operation": operation, "code": code })),
+        };
+        if let Err(error) = self.platform.audit.write(entry).await {
+            tracing::error!(%error, "a denial left no audit row");
         }
+    }
+
+    async fn disclosed(&self, disclosure: Disclosure) -> Result<(), ApiError> {
+        Ok(self.platform.audit.write(entry_of(disclosure)).await?)
+    }
+}
+
+/// A read of one record concerns its patient; a list is one row with all whom it has shown.
+fn entry_of(disclosure: Disclosure) -> Entry {
+    let Disclosure { patients, is_list, operation, filters, .. } = disclosure;
+    let (patient_id, patient_ids) = match patients.as_deref() {
+        Some([one]) if !is_list => (Some(*one), None),
+        _ => (None, patients),
+    };
+    let after = match is_list {
+        true => json!({ "operation": operation, "filters": filters }),
+        false => json!({ "operation": operation }),
+    };
+    Entry {
+        tenant_id: disclosure.tenant_id,
+        actor: disclosure.actor,
+        session_id: disclosure.session_id,
+        action: disclosure.action.into(),
+        entity: disclosure.entity,
+        entity_id: disclosure.entity_id,
+        patient_id,
+        patient_ids,
+        request_id: disclosure.request_id,
+        source: disclosure.source,
+        after: Some(after),
     }
 }

@@ -43,6 +43,7 @@ fn http(slot: &Slot) -> Vec<HttpModule> {
         routes::rooms::module(),
         routes::services::module(),
         routes::appointments::module(),
+        routes::audit_logs::module(slot),
     ]
 }
 

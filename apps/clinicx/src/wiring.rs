@@ -3,6 +3,7 @@
 use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
+use clinicx_audit::{AuditWriter, Release, WriterOptions};
 use clinicx_core::cipher::FieldCipher;
 use clinicx_identity::{Bootstrap, Identity, IdentitySettings, Password, TokenKey};
 use clinicx_migration::{
@@ -21,7 +22,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
     checks,
-    config::{Config, Profile},
+    config::{AuditReads, Config, Profile},
     key_check, keys,
     logins::{Login, Logins, unreachable_server},
     modules, observability,
@@ -43,6 +44,8 @@ pub struct Platform {
     pub logins: Arc<Logins>,
     /// The application's connection to the system schema.
     pub app: SystemConnection,
+    /// Writes the audit rows of reads and refusals.
+    pub audit: AuditWriter,
     /// The modules of the application.
     pub modules: Arc<ModuleRegistry>,
     /// Looks tenants up.
@@ -92,6 +95,11 @@ impl Platform {
             }
             _ => None,
         };
+        let release = match config.audit.reads {
+            AuditReads::BeforeAnswer => Release::AfterCommit,
+            AuditReads::Within1s => Release::AtOnce,
+        };
+        let audit = AuditWriter::start(app.clone(), WriterOptions { release, ..WriterOptions::default() });
         let token_key = keys::token_key(config)?;
         let settings = IdentitySettings {
             access_token_ttl: config.auth.access_token_ttl,
@@ -106,6 +114,7 @@ impl Platform {
             resolver: Resolver::new(app.clone(), Arc::clone(&modules)),
             logins: Arc::new(logins),
             app,
+            audit,
             modules,
             identity,
             cluster,
@@ -220,6 +229,7 @@ impl Platform {
 
     /// Closes every pool once its connections are back.
     pub async fn close(&self) {
+        self.audit.close().await;
         self.cluster.close().await;
         if let Some(tenancy) = &self.tenancy {
             tenancy.close().await;

@@ -28,6 +28,9 @@ pub const APPOINTMENT_REVIVE: Permission = Permission("appointment.revive");
 /// Declare an appointment entered in error.
 pub const APPOINTMENT_VOID: Permission = Permission("appointment.void");
 
+/// Look at the clinic's audit.
+pub const AUDIT_READ: Permission = Permission("audit.read");
+
 const EVERYBODY: &[Role] = &[Dentist, Doctor, Hygienist, Nurse, Assistant, Receptionist, Accountant];
 const AT_THE_PATIENT: &[Role] = &[Dentist, Doctor, Hygienist, Nurse, Assistant, Receptionist];
 
@@ -48,4 +51,5 @@ pub const RULES: &[PermissionRule] = &[
     rule(APPOINTMENT_OVERBOOK, &[Dentist, Doctor, Receptionist], "Book over what is already booked"),
     rule(APPOINTMENT_REVIVE, &[Dentist, Doctor, Receptionist], "Take a no-show back on the same day"),
     rule(APPOINTMENT_VOID, &[Dentist, Doctor, Receptionist], "Declare an appointment entered in error"),
+    rule(AUDIT_READ, &[], "Look at the clinic's audit"),
 ];

@@ -42,6 +42,7 @@ pub async fn record(tx: &TenantTransaction, scope: &TenantScope, change: Change)
     let actor_kind = scope.actor.kind();
     let actor_id = scope.actor.user_id().map(|id| id.uuid());
     let actor_job = scope.actor.job();
+    let session_id = scope.session_id.map(|id| id.uuid());
     let request_id = scope.request_id.uuid();
     let source = scope.source.map(|address| address.to_string());
     let Change { event, aggregate, aggregate_id, patient_id, before, after, payload } = change;
@@ -53,9 +54,9 @@ pub async fn record(tx: &TenantTransaction, scope: &TenantScope, change: Change)
         Postgres,
         r#"WITH audit AS (
                INSERT INTO public.audit_logs
-                   (actor_kind, actor_id, actor_job, action, entity, entity_id, patient_id, request_id,
+                   (actor_kind, actor_id, actor_job, session_id, action, entity, entity_id, patient_id, request_id,
                     source_address, before, after)
-               VALUES ({actor_kind}, {actor_id}, {actor_job}, {event}, {aggregate}, {aggregate_id}, {patient_id},
+               VALUES ({actor_kind}, {actor_id}, {actor_job}, {session_id}, {event}, {aggregate}, {aggregate_id}, {patient_id},
                        {request_id}, CAST({source} AS inet), {before}, {after})
            )
            INSERT INTO outbox (id, event_type, aggregate, aggregate_id, payload, created_at)

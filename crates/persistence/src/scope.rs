@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use chrono::{DateTime, Utc};
 use clinicx_types::{
     clock::{Clock, IdSource, RandomIds, SystemClock},
-    id::{RequestId, TenantId, UserId},
+    id::{RequestId, SessionId, TenantId, UserId},
     money::Currency,
     name::TenantSlug,
     permission::{Permission, PermissionSet},
@@ -65,6 +65,8 @@ pub struct TenantScope {
     pub locale: Arc<str>,
     /// Who acts.
     pub actor: Actor,
+    /// The log-in from which the request came, for audit rows.
+    pub session_id: Option<SessionId>,
     /// What the actor may do.
     pub permissions: PermissionSet,
     /// The request or job, for audit rows and logs.
@@ -93,6 +95,7 @@ impl TenantScope {
             currency,
             locale: locale.into(),
             actor: Actor::System(job),
+            session_id: None,
             permissions,
             request_id: RequestId::new(RandomIds.next()),
             source: None,

@@ -21,14 +21,15 @@ pub(crate) fn statement(by: &PlatformScope, action: Action) -> Statement {
     let actor_kind = by.actor.kind();
     let actor_id = by.actor.user_id().map(|id| id.uuid());
     let actor_job = by.actor.job();
+    let session_id = by.session_id.map(|id| id.uuid());
     let request_id = by.request_id.uuid();
     let source = by.source.map(|address| address.to_string());
     raw_sql!(
         Postgres,
         r#"INSERT INTO public.audit_logs
-               (tenant_id, actor_kind, actor_id, actor_job, action, entity, entity_id, request_id, source_address,
-                before, after)
-           VALUES ({tenant_id}, {actor_kind}, {actor_id}, {actor_job}, {name}, 'tenant', {tenant_id}, {request_id},
-                   CAST({source} AS inet), {before}, {after})"#
+               (tenant_id, actor_kind, actor_id, actor_job, session_id, action, entity, entity_id, request_id,
+                source_address, before, after)
+           VALUES ({tenant_id}, {actor_kind}, {actor_id}, {actor_job}, {session_id}, {name}, 'tenant', {tenant_id},
+                   {request_id}, CAST({source} AS inet), {before}, {after})"#
     )
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use clinicx_persistence::Actor;
 use clinicx_types::{
     clock::{Clock, IdSource, RandomIds, SystemClock},
-    id::RequestId,
+    id::{RequestId, SessionId},
 };
 use uuid::Uuid;
 
@@ -15,6 +15,8 @@ use uuid::Uuid;
 pub struct PlatformScope {
     /// Who acts.
     pub actor: Actor,
+    /// The log-in from which the request came, for audit rows.
+    pub session_id: Option<SessionId>,
     /// The request or job, for audit rows and logs.
     pub request_id: RequestId,
     /// Where the request came from.
@@ -30,6 +32,7 @@ impl PlatformScope {
     pub fn system(job: &'static str) -> Self {
         Self {
             actor: Actor::System(job),
+            session_id: None,
             request_id: RequestId::new(RandomIds.next()),
             source: None,
             clock: Arc::new(SystemClock),

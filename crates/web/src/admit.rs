@@ -146,6 +146,7 @@ impl Gate<'_> {
             currency: entry.currency,
             locale: Arc::clone(&entry.locale),
             actor: context::actor(caller),
+            session_id: caller.session_id,
             permissions,
             request_id: self.seen.request_id,
             source: self.seen.source,

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::{
     catalog::{Catalog, CatalogDefect},
+    disclosure::{self, Trace},
     extract::{self, Length, Shape},
     module::HttpModule,
     openapi,
@@ -52,6 +53,10 @@ pub enum ApiDefect {
     PathMismatch { operation: &'static str },
     #[error("the operation {operation} belongs to a tenant's module and is not inside a tenant")]
     ModuleOutsideTenant { operation: &'static str },
+    #[error(
+        "the operation {operation} does not say whose data it shows: shows_patients, shows_no_patient or leaves_row"
+    )]
+    NoTrace { operation: &'static str },
     #[error("the operation {operation} takes a body with GET")]
     BodyOfGet { operation: &'static str },
     #[error("the texts of the problems do not fit")]
@@ -71,6 +76,7 @@ pub(crate) struct Checked {
     pub(crate) access: Access,
     pub(crate) idempotency: Idempotency,
     pub(crate) if_match: IfMatch,
+    pub(crate) trace: Trace,
     pub(crate) answers: Vec<Answer>,
     pub(crate) codes: Vec<&'static str>,
     pub(crate) path_schemas: Vec<(&'static str, Value)>,
@@ -92,6 +98,8 @@ pub struct OperationFacts {
     pub access: Access,
     /// The tenant module that it needs.
     pub module: Option<&'static str>,
+    /// What it leaves in the audit.
+    pub trace: Trace,
 }
 
 /// All operations, their document and their words.
@@ -150,6 +158,7 @@ impl Api {
             path: operation.full_path.clone(),
             access: operation.access,
             module: operation.tenant_module,
+            trace: operation.trace,
         })
     }
 
@@ -230,6 +239,9 @@ fn check(
     if described.method == Method::GET && shape.body.is_some() {
         return Err(ApiDefect::BodyOfGet { operation });
     }
+    let is_read = disclosure::is_read(&described.method, described.idempotency);
+    let trace = described.trace.or_else(|| disclosure::default_of(is_read, access));
+    let trace = trace.ok_or(ApiDefect::NoTrace { operation })?;
     Ok(Checked {
         id: operation,
         method: described.method,
@@ -242,6 +254,7 @@ fn check(
         access,
         idempotency: described.idempotency,
         if_match: described.if_match,
+        trace,
         answers: described.answers,
         codes: described.codes,
         path_schemas: described.path_schemas,

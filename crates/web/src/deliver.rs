@@ -24,6 +24,8 @@ pub(crate) struct Rendered {
     pub(crate) headers: Vec<(HeaderName, String)>,
     pub(crate) body: Bytes,
     pub(crate) close: bool,
+    /// The patients whom it shows; kept beside the answer, never sent.
+    pub(crate) shown: Option<Vec<uuid::Uuid>>,
 }
 
 impl Rendered {
@@ -46,7 +48,7 @@ impl Rendered {
             }
             Content::Broken(cause) => return Err(ApiError::internal(cause)),
         };
-        Ok(Self { status: reply.status, headers, body, close: false })
+        Ok(Self { status: reply.status, headers, body, close: false, shown: reply.shown.clone() })
     }
 
     /// Renders a refusal as a problem document.
@@ -73,7 +75,7 @@ impl Rendered {
             headers.push((header::ALLOW, allow(&parts.methods)));
         }
         let body = problem::write(error, catalog, language, request_id).into();
-        Self { status: parts.status, headers, body, close: parts.close }
+        Self { status: parts.status, headers, body, close: parts.close, shown: None }
     }
 
     /// Turns a full answer into 304: the client has it already.

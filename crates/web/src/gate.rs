@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
-use clinicx_persistence::{TenantConnection, TenantTarget};
+use clinicx_persistence::{Actor, TenantConnection, TenantTarget};
 use clinicx_types::{
     id::{RequestId, SessionId, TenantId, UserId},
     money::Currency,
@@ -11,7 +11,7 @@ use clinicx_types::{
     permission::Role,
 };
 
-use crate::error::ApiError;
+use crate::{disclosure::Disclosure, error::ApiError};
 
 /// Who has shown a valid token.
 #[derive(Clone, Debug)]
@@ -65,7 +65,9 @@ pub struct Denial {
     /// The operation that was asked for.
     pub operation: &'static str,
     /// Who asked.
-    pub user_id: UserId,
+    pub actor: Actor,
+    /// The log-in from which the request came.
+    pub session_id: Option<SessionId>,
     /// The tenant of the token.
     pub tenant_id: Option<TenantId>,
     /// The request.
@@ -101,4 +103,10 @@ pub trait Gatekeeper: Send + Sync + 'static {
     /// Leaves the audit row of a 403 that a known caller is about to get; it must not fail the request. The kit calls
     /// it once for each, wherever the refusal was made.
     async fn denied(&self, denial: Denial);
+
+    /// Leaves the audit row of a read, and returns when its answer may be given.
+    ///
+    /// # Errors
+    /// 503 when the row can't be left; then there is no answer.
+    async fn disclosed(&self, disclosure: Disclosure) -> Result<(), ApiError>;
 }

@@ -9,6 +9,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::Value;
 
 use crate::{
+    disclosure::Trace,
     error::ApiError,
     extract::{Arguments, Incoming, Shape},
     reply::Reply,
@@ -107,6 +108,7 @@ pub struct Operation {
     pub(crate) access: Option<Access>,
     pub(crate) idempotency: Idempotency,
     pub(crate) if_match: IfMatch,
+    pub(crate) trace: Option<Trace>,
     pub(crate) answers: Vec<Answer>,
     pub(crate) codes: Vec<&'static str>,
     pub(crate) path_schemas: Vec<(&'static str, Value)>,
@@ -156,6 +158,7 @@ impl Operation {
             access: None,
             idempotency: Idempotency::None,
             if_match: IfMatch::None,
+            trace: None,
             answers: Vec::new(),
             codes: Vec::new(),
             path_schemas: Vec::new(),
@@ -187,6 +190,22 @@ impl Operation {
     /// Says what it does with `If-Match`.
     pub fn if_match(self, if_match: IfMatch) -> Self {
         Self { if_match, ..self }
+    }
+
+    /// Says that it shows patients' data, in this kind of record: each answer says whose by [`Reply::showing`] and
+    /// leaves an audit row before it is given.
+    pub fn shows_patients(self, entity: &'static str) -> Self {
+        Self { trace: Some(Trace::Patients(entity)), ..self }
+    }
+
+    /// Says that it shows no patient's data, and that a read of it leaves no row.
+    pub fn shows_no_patient(self) -> Self {
+        Self { trace: Some(Trace::Nothing), ..self }
+    }
+
+    /// Says that whoever looks at this kind of thing leaves an audit row.
+    pub fn leaves_row(self, entity: &'static str) -> Self {
+        Self { trace: Some(Trace::Look(entity)), ..self }
     }
 
     /// Says that it answers JSON of this type with this status.

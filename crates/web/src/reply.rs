@@ -4,7 +4,7 @@ use actix_web::{
     http::{StatusCode, header},
     web::Bytes,
 };
-use clinicx_types::page::Page;
+use clinicx_types::{id::TenantId, page::Page};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -19,6 +19,10 @@ pub struct Reply {
     pub(crate) etag: Option<String>,
     pub(crate) location: Option<Location>,
     pub(crate) headers: Vec<(header::HeaderName, String)>,
+    /// The patients whom it shows.
+    pub(crate) shown: Option<Vec<Uuid>>,
+    /// The tenant that it is about, when the token does not name it.
+    pub(crate) concerns: Option<TenantId>,
 }
 
 /// Where a made thing is found.
@@ -130,12 +134,34 @@ impl Reply {
         self
     }
 
+    /// Says which patients it shows, for the audit; see
+    /// [`Operation::shows_patients`](crate::Operation::shows_patients).
+    pub fn showing(self, patients: impl IntoIterator<Item = impl Into<Uuid>>) -> Self {
+        let mut patients: Vec<Uuid> = patients.into_iter().map(Into::into).collect();
+        patients.sort_unstable();
+        patients.dedup();
+        Self { shown: Some(patients), ..self }
+    }
+
+    /// Says which tenant it is about, for the audit of an operator's read.
+    pub fn concerning(self, tenant: TenantId) -> Self {
+        Self { concerns: Some(tenant), ..self }
+    }
+
     /// Returns the status.
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
     fn empty(status: StatusCode) -> Self {
-        Self { status, content: Content::Empty, etag: None, location: None, headers: Vec::new() }
+        Self {
+            status,
+            content: Content::Empty,
+            etag: None,
+            location: None,
+            headers: Vec::new(),
+            shown: None,
+            concerns: None,
+        }
     }
 }

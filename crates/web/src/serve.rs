@@ -23,8 +23,9 @@ use uuid::Uuid;
 use crate::{
     admit::{Admitted, Seen, admit},
     api::Checked,
-    context::{Cx, Request},
+    context::{self, Cx, Request},
     deliver::{self, Rendered},
+    disclosure,
     error::ApiError,
     extract::{Incoming, check_lengths, refuse_content},
     gate::{Caller, Denial},
@@ -166,7 +167,8 @@ async fn leave_trace(kit: &Kit, operation: &'static str, caller: &Caller, code: 
     let denial = Denial {
         code,
         operation,
-        user_id: caller.user_id,
+        actor: context::actor(caller),
+        session_id: caller.session_id,
         tenant_id: caller.tenant_id,
         request_id: seen.request_id,
         source: seen.source,
@@ -244,7 +246,8 @@ async fn answer(
         Err(error) if error.failure_kind() == Some(FailureKind::Fenced) => {
             Err(why_fenced(kit, tenant_id, &error).await?)
         }
-        outcome => outcome,
+        Err(error) => Err(error),
+        Ok(reply) => disclosure::leave(&incoming, reply).await,
     }
 }
 
@@ -345,7 +348,7 @@ impl Checked {
     }
 
     /// A public page is asked for by probes and browsers that add parameters of their own.
-    fn is_open_to_any_query(&self) -> bool {
+    pub(crate) fn is_open_to_any_query(&self) -> bool {
         self.access == Access::Public && self.idempotency == Idempotency::None
     }
 }

@@ -11,6 +11,7 @@ mod migrator;
 mod registry;
 pub mod roles;
 pub mod script;
+mod sealed_audit;
 
 pub use migrator::{LEDGER, Report, SystemMigrationError, SystemMigrator, migrate, pending};
 pub use roles::{RoleNames, SystemRole};
@@ -29,5 +30,10 @@ pub struct SystemMigration {
 }
 
 /// Every migration, oldest first; only ever appended to.
-const LIST: &[SystemMigration] =
-    &[registry::MIGRATION, audit::MIGRATION, idempotency::MIGRATION, identity::MIGRATION];
+const LIST: &[SystemMigration] = &[
+    registry::MIGRATION,
+    audit::MIGRATION,
+    idempotency::MIGRATION,
+    identity::MIGRATION,
+    sealed_audit::MIGRATION,
+];

@@ -29,6 +29,8 @@ pub struct Config {
     pub auth: AuthConfig,
     /// Keys that protect data at rest.
     pub keys: KeysConfig,
+    /// The audit.
+    pub audit: AuditConfig,
     /// The first operator of the platform.
     pub bootstrap: BootstrapConfig,
     /// Logs.
@@ -252,6 +254,26 @@ pub struct KeysConfig {
     pub master_key: Option<Secret>,
     /// A file that holds it; made in the state folder when neither is configured.
     pub master_key_file: Option<PathBuf>,
+}
+
+/// The audit.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditConfig {
+    /// When the answer to a read of a patient's data is given.
+    pub reads: AuditReads,
+}
+
+/// When the answer to a read that leaves an audit row is given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AuditReads {
+    /// When the row is committed.
+    #[default]
+    BeforeAnswer,
+    /// At once; the row comes at most a second later, and a crash in between loses it.
+    #[serde(rename = "within_1s")]
+    Within1s,
 }
 
 /// The first operator of the platform, made at the start when there is no user with this address.

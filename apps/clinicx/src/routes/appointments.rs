@@ -34,11 +34,13 @@ pub fn module() -> HttpModule {
         Operation::get("/appointments", "list_appointments")
             .summary("List the appointments of a day, of a range, of a person")
             .access(read)
+            .shows_patients("appointment")
             .answers_page::<Appointment>()
             .handler(list),
         Operation::get("/appointments/{id}", "get_appointment")
             .summary("Show an appointment")
             .access(read)
+            .shows_patients("appointment")
             .answers::<Appointment>(200)
             .errors(&["not_found"])
             .handler(get),
@@ -143,12 +145,16 @@ struct Wanted {
     status: Vec<Status>,
 }
 
+fn shown(appointment: &Appointment) -> Reply {
+    Reply::ok(appointment).showing([appointment.patient_id])
+}
+
 async fn book(cx: TenantCx, Body(input): Body<BookAppointment>) -> Result<Reply, ApiError> {
     cx.write(move |tx, scope| {
         let input = input.clone();
         Box::pin(async move {
             let made = appointment::book(tx, scope, input).await?;
-            Ok(Reply::created(format!("/appointments/{}", made.id), &made))
+            Ok(Reply::created(format!("/appointments/{}", made.id), &made).showing([made.patient_id]))
         })
     })
     .await
@@ -159,11 +165,11 @@ async fn list(cx: TenantCx, list: List<Wanted>) -> Result<Reply, ApiError> {
     let filter = AppointmentFilter { from, to, day, staff_id, patient_id, room_id, statuses };
     let page =
         cx.read(async |tx, scope| Ok(appointment::list(tx, scope, &filter, &list.page).await?)).await?;
-    Ok(Reply::page(&list, &page))
+    Ok(Reply::page(&list, &page).showing(page.items.iter().map(|appointment| appointment.patient_id)))
 }
 
 async fn get(cx: TenantCx, Path(id): Path<AppointmentId>) -> Result<Reply, ApiError> {
-    Ok(Reply::ok(&appointment::get(&cx.connection()?, cx.scope(), id).await?))
+    Ok(shown(&appointment::get(&cx.connection()?, cx.scope(), id).await?))
 }
 
 async fn update(
@@ -174,7 +180,7 @@ async fn update(
     let expected = cx.expected_version();
     cx.write(move |tx, scope| {
         let patch = patch.clone();
-        Box::pin(async move { Ok(Reply::ok(&appointment::update(tx, scope, id, expected, patch).await?)) })
+        Box::pin(async move { Ok(shown(&appointment::update(tx, scope, id, expected, patch).await?)) })
     })
     .await
 }
@@ -187,9 +193,7 @@ async fn reschedule(
     let expected = cx.expected_version();
     cx.write(move |tx, scope| {
         let input = input.clone();
-        Box::pin(
-            async move { Ok(Reply::ok(&appointment::reschedule(tx, scope, id, expected, input).await?)) },
-        )
+        Box::pin(async move { Ok(shown(&appointment::reschedule(tx, scope, id, expected, input).await?)) })
     })
     .await
 }
@@ -203,9 +207,9 @@ async fn act(
     let expected = cx.expected_version();
     cx.write(move |tx, scope| {
         let input = input.clone();
-        Box::pin(async move {
-            Ok(Reply::ok(&appointment::transition(tx, scope, id, expected, action, input).await?))
-        })
+        Box::pin(
+            async move { Ok(shown(&appointment::transition(tx, scope, id, expected, action, input).await?)) },
+        )
     })
     .await
 }

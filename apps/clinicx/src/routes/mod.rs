@@ -1,6 +1,7 @@
 //! The routes, one file for each resource.
 
 pub mod appointments;
+pub mod audit_logs;
 pub mod auth;
 pub mod health;
 pub mod patients;

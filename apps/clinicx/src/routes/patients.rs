@@ -35,11 +35,13 @@ pub fn module(slot: &Slot) -> HttpModule {
                  slips are forgiven), record numbers, the last digits of a phone number and birth dates.",
             )
             .access(read)
+            .shows_patients("patient")
             .answers_page::<PatientSummary>()
             .handler(move |cx: TenantCx, wanted: List<Wanted>| list(listing.clone(), cx, wanted)),
         Operation::get("/patients/{id}", "get_patient")
             .summary("Show a patient")
             .access(read)
+            .shows_patients("patient")
             .answers::<Patient>(200)
             .errors(&["not_found", "patient_merged", "patient_erased"])
             .handler(move |cx: TenantCx, id: Path<PatientId>| get(getting.clone(), cx, id)),
@@ -84,7 +86,7 @@ async fn create(slot: Slot, cx: TenantCx, Body(input): Body<CreatePatient>) -> R
         let (cipher, input) = (cipher.clone(), input.clone());
         Box::pin(async move {
             let made = patient::create(tx, scope, &cipher, input).await?;
-            Ok(Reply::created(format!("/patients/{}", made.id), &made))
+            Ok(Reply::created(format!("/patients/{}", made.id), &made).showing([made.id]))
         })
     })
     .await
@@ -97,13 +99,13 @@ async fn list(slot: Slot, cx: TenantCx, list: List<Wanted>) -> Result<Reply, Api
     let page = cx
         .read(async |tx, scope| Ok(patient::list(tx, scope, cipher, &filter, (&list.page, sort)).await?))
         .await?;
-    Ok(Reply::page(&list, &page))
+    Ok(Reply::page(&list, &page).showing(page.items.iter().map(|patient| patient.id)))
 }
 
 async fn get(slot: Slot, cx: TenantCx, Path(id): Path<PatientId>) -> Result<Reply, ApiError> {
     let cipher = &slot.platform()?.cipher;
     let found = cx.read(async |tx, scope| Ok(patient::get(tx, scope, cipher, id).await?)).await?;
-    Ok(Reply::ok(&found))
+    Ok(Reply::ok(&found).showing([found.id]))
 }
 
 async fn update(
@@ -118,7 +120,8 @@ async fn update(
         let (cipher, patch) = (cipher.clone(), patch.clone());
         Box::pin(async move {
             let revision = Revision { id, expected };
-            Ok(Reply::ok(&patient::update(tx, scope, &cipher, revision, patch).await?))
+            let changed = patient::update(tx, scope, &cipher, revision, patch).await?;
+            Ok(Reply::ok(&changed).showing([changed.id]))
         })
     })
     .await

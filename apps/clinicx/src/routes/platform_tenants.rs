@@ -260,6 +260,7 @@ fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<
 fn scope(cx: &CallerCx) -> PlatformScope {
     PlatformScope {
         actor: cx.actor(),
+        session_id: cx.caller().session_id,
         request_id: cx.request_id(),
         source: cx.source(),
         clock: cx.clock().clone(),
@@ -312,7 +313,7 @@ async fn list(slot: Slot, _cx: CallerCx, list: List<Wanted>) -> Result<Reply, Ap
 
 async fn get(slot: Slot, _cx: CallerCx, Path(text): Path<String>) -> Result<Reply, ApiError> {
     let tenant = registry::get_by_slug(&slot.platform()?.app, &slug(&text)?).await?;
-    Ok(Reply::ok(&TenantBody::from(&tenant)))
+    Ok(Reply::ok(&TenantBody::from(&tenant)).concerning(tenant.id))
 }
 
 async fn update(

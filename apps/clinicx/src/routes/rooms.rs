@@ -23,11 +23,13 @@ pub fn module() -> HttpModule {
         Operation::get("/rooms", "list_rooms")
             .summary("List rooms")
             .access(read)
+            .shows_no_patient()
             .answers_page::<Room>()
             .handler(list),
         Operation::get("/rooms/{id}", "get_room")
             .summary("Show a site, room or chair")
             .access(read)
+            .shows_no_patient()
             .answers::<Room>(200)
             .errors(&["not_found"])
             .handler(get),

@@ -23,11 +23,13 @@ pub fn module() -> HttpModule {
         Operation::get("/services", "list_services")
             .summary("List services")
             .access(read)
+            .shows_no_patient()
             .answers_page::<Service>()
             .handler(list),
         Operation::get("/services/{id}", "get_service")
             .summary("Show a service")
             .access(read)
+            .shows_no_patient()
             .answers::<Service>(200)
             .errors(&["not_found"])
             .handler(get),

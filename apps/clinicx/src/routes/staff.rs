@@ -24,11 +24,13 @@ pub fn module() -> HttpModule {
         Operation::get("/staff", "list_staff")
             .summary("List staff")
             .access(read)
+            .shows_no_patient()
             .answers_page::<StaffMember>()
             .handler(list),
         Operation::get("/staff/{id}", "get_staff_member")
             .summary("Show a member of staff")
             .access(read)
+            .shows_no_patient()
             .answers::<StaffMember>(200)
             .errors(&["not_found"])
             .handler(get),

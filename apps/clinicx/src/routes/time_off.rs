@@ -24,12 +24,14 @@ pub fn module() -> HttpModule {
         Operation::get("/staff/{staff_id}/time-off", "list_time_off")
             .summary("List absences")
             .access(read)
+            .shows_no_patient()
             .answers_page::<TimeOff>()
             .errors(&["not_found"])
             .handler(list),
         Operation::get("/staff/{staff_id}/time-off/{id}", "get_time_off")
             .summary("Show an absence of a member of staff")
             .access(read)
+            .shows_no_patient()
             .answers::<TimeOff>(200)
             .errors(&["not_found"])
             .handler(get),

@@ -23,12 +23,14 @@ pub fn module() -> HttpModule {
         Operation::get("/staff/{staff_id}/working-hours", "list_working_hours")
             .summary("List working hours")
             .access(read)
+            .shows_no_patient()
             .answers_page::<WorkingHours>()
             .errors(&["not_found"])
             .handler(list),
         Operation::get("/staff/{staff_id}/working-hours/{id}", "get_working_hours")
             .summary("Show working hours of a member of staff")
             .access(read)
+            .shows_no_patient()
             .answers::<WorkingHours>(200)
             .errors(&["not_found"])
             .handler(get),

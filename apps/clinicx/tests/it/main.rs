@@ -10,6 +10,7 @@
 
 mod access;
 mod alteration;
+mod audit;
 mod away;
 mod bad_input;
 mod booking;

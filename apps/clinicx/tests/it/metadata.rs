@@ -15,6 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clinicx-core", &["clinicx-types", "clinicx-persistence", "clinicx-migration"]),
     ("clinicx-billing", &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-core"]),
     ("clinicx-dental", &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-core"]),
+    ("clinicx-audit", &["clinicx-types", "clinicx-persistence", "clinicx-migration"]),
     ("clinicx-web", &["clinicx-types", "clinicx-persistence"]),
 ];
 

@@ -32,6 +32,9 @@ pub(crate) const KEPT_BRIEFLY_FOR_S: i64 = 10 * 60;
 /// How many expired answers go with each that is kept: more than come, so that none pile up.
 pub(crate) const EXPIRED_BATCH: i64 = 100;
 
+/// Stands among the headers of a kept answer for the patients whom it shows; no header can have this name.
+const SHOWN: &str = ":shown";
+
 /// The key of a request, and what it was sent with.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
@@ -76,7 +79,10 @@ impl Key {
     /// Seals an answer for the row that keeps it.
     pub(crate) fn seal(&self, slot: &Slot<'_>, answer: &Rendered) -> Result<Vec<u8>, ApiError> {
         let kept = answer.headers.iter().filter(|(name, _)| *name != header::RETRY_AFTER);
-        let headers: Vec<(&str, &str)> = kept.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let mut headers: Vec<(&str, &str)> =
+            kept.map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        let shown = answer.shown.as_ref().map(|shown| serde_json::to_string(shown).unwrap_or_default());
+        headers.extend(shown.as_deref().map(|shown| (SHOWN, shown)));
         let mut plain = serde_json::to_vec(&headers).map_err(ApiError::internal)?;
         // JSON as it is written here has no line end of its own.
         plain.push(b'\n');
@@ -153,6 +159,7 @@ impl Kept {
                 "etag" => reply.etag = Some(value),
                 "location" => reply.location = Some(Location::Complete(value)),
                 "content-type" => media_type = Some(value),
+                SHOWN => reply.shown = serde_json::from_str(&value).ok(),
                 other => {
                     if let Ok(name) = other.parse::<HeaderName>() {
                         reply = reply.with_header(name, value);

@@ -29,7 +29,7 @@ fn defect(operation: Operation) -> ApiDefect {
 }
 
 fn good(path: &'static str, id: &'static str) -> Operation {
-    Operation::get(path, id).access(Access::Tenant(THING_READ)).answers_empty(204)
+    Operation::get(path, id).access(Access::Tenant(THING_READ)).shows_no_patient().answers_empty(204)
 }
 
 #[test]
@@ -48,6 +48,8 @@ fn each_defect_is_found_at_the_start() {
     check!(Operation::get("/x", "x").answers_empty(204).handler(plain), ApiDefect::NoAccess { .. });
     let unknown = Access::Tenant(Permission("thing.fly"));
     check!(good("/x", "x").access(unknown).handler(plain), ApiDefect::UnknownPermission { .. });
+    let silent = Operation::get("/x", "x").access(Access::Tenant(THING_READ)).answers_empty(204);
+    check!(silent.handler(plain), ApiDefect::NoTrace { operation: "x" });
     check!(good("/x", "x"), ApiDefect::NoHandler { .. });
     check!(Operation::get("/x", "x").access(Access::Public).handler(plain), ApiDefect::NoAnswer { .. });
     check!(good("/x", "x").errors(&["never_heard_of"]).handler(plain), ApiDefect::UnknownCode { .. });

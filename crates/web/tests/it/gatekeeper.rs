@@ -2,7 +2,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use actix_web::http::StatusCode;
@@ -14,12 +17,15 @@ use clinicx_types::{
     permission::Role,
     uuid::Uuid,
 };
-use clinicx_web::{ApiError, Caller, Denial, Gatekeeper, TenantEntry};
+use clinicx_web::{ApiError, Caller, Denial, Disclosure, Gatekeeper, TenantEntry};
 
 /// Knows the tokens `doctor`, `accountant`, `operator`, `suspended` and `purged`, named after who shows them.
 #[derive(Default)]
 pub(crate) struct FakeGatekeeper {
     pub(crate) denials: Mutex<Vec<&'static str>>,
+    pub(crate) disclosures: Mutex<Vec<Disclosure>>,
+    /// Whether rows of reads can't be left.
+    pub(crate) audit_is_down: AtomicBool,
 }
 
 pub(crate) const CLINIC: u128 = 1;
@@ -82,5 +88,13 @@ impl Gatekeeper for FakeGatekeeper {
 
     async fn denied(&self, denial: Denial) {
         self.denials.lock().unwrap().push(denial.code);
+    }
+
+    async fn disclosed(&self, disclosure: Disclosure) -> Result<(), ApiError> {
+        if self.audit_is_down.load(Ordering::Relaxed) {
+            return Err(ApiError::unavailable());
+        }
+        self.disclosures.lock().unwrap().push(disclosure);
+        Ok(())
     }
 }

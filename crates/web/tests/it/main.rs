@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod defects;
 #[cfg(test)]
+mod disclosure;
+#[cfg(test)]
 mod document;
 #[cfg(test)]
 mod gatekeeper;

@@ -16,8 +16,8 @@ use clinicx_types::{
     uuid::Uuid,
 };
 use clinicx_web::{
-    Access, Api, ApiError, ApiInfo, Body, CallerCx, Cx, HttpModule, Idempotency, IfMatch, Kit, KitOptions,
-    List, Operation, Path, Query, Reply, TenantCx,
+    Access, Api, ApiError, ApiInfo, Body, CallerCx, Cx, Disclosure, HttpModule, Idempotency, IfMatch, Kit,
+    KitOptions, List, Operation, Path, Query, Reply, TenantCx,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -136,15 +136,25 @@ pub(crate) fn module() -> HttpModule {
     let (read, write) = (Access::Tenant(THING_READ), Access::Tenant(THING_WRITE));
     HttpModule::new("things", "Things").operations([
         Operation::post("/things", "create_thing").access(write).answers::<Thing>(201).handler(create),
-        Operation::get("/things", "list_things").access(read).answers_page::<Thing>().handler(list),
-        Operation::get("/things/{id}", "get_thing").access(read).answers::<Thing>(200).handler(get),
+        Operation::get("/things", "list_things")
+            .access(read)
+            .shows_patients("thing")
+            .answers_page::<Thing>()
+            .handler(list),
+        Operation::get("/things/{id}", "get_thing")
+            .access(read)
+            .shows_patients("thing")
+            .answers::<Thing>(200)
+            .handler(get),
         Operation::patch("/things/{id}", "update_thing").access(write).answers::<Thing>(200).handler(update),
         Operation::get("/things/special", "special_thing")
             .access(read)
+            .leaves_row("thing")
             .answers::<Thing>(200)
             .handler(special),
         Operation::get("/things/{id}.svg", "draw_thing")
             .access(read)
+            .shows_no_patient()
             .answers_content("image/svg+xml")
             .handler(draw),
         Operation::transition("/things/{id}/close", "close_thing")
@@ -154,6 +164,7 @@ pub(crate) fn module() -> HttpModule {
             .handler(close),
         Operation::get("/weight", "weigh")
             .access(Access::AnyTenantMember)
+            .shows_no_patient()
             .answers::<Value>(200)
             .handler(weigh),
         Operation::post("/payments", "pay")
@@ -170,7 +181,7 @@ pub(crate) fn module() -> HttpModule {
             .answers::<Value>(200)
             .handler(login),
         Operation::post("/panic", "panic").access(write).answers_empty(204).handler(panicking),
-        Operation::get("/slow", "slow").access(read).answers_empty(204).handler(slow),
+        Operation::get("/slow", "slow").access(read).shows_no_patient().answers_empty(204).handler(slow),
     ])
 }
 
@@ -180,6 +191,7 @@ fn chairs() -> HttpModule {
         "list_chairs",
     )
     .access(Access::Tenant(THING_READ))
+    .shows_no_patient()
     .answers::<Value>(200)
     .handler(async |_: TenantCx| Ok(Reply::ok(&json!([]))))])
 }
@@ -212,11 +224,11 @@ async fn list(_: TenantCx, list: List<Filter>) -> Result<Reply, ApiError> {
     let total = list.page.count.then_some(3);
     let page = Page::from_rows(items, &list.page, total, |last| vec![last.id.as_u128().to_string()]);
     assert!(list.page.after.as_ref().is_none_or(|CursorKey(parts)| parts.len() == 1));
-    Ok(Reply::page(&list, &page))
+    Ok(Reply::page(&list, &page).showing(page.items.iter().map(|thing| thing.id)))
 }
 
 async fn get(_: TenantCx, Path(id): Path<Uuid>) -> Result<Reply, ApiError> {
-    if id.as_u128() == 1 { Ok(Reply::ok(&thing(id))) } else { Err(ApiError::not_found()) }
+    if id.as_u128() == 1 { Ok(Reply::ok(&thing(id)).showing([id])) } else { Err(ApiError::not_found()) }
 }
 
 async fn special(_: TenantCx) -> Result<Reply, ApiError> {
@@ -298,17 +310,29 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new() -> Self {
+        Self::of(api())
+    }
+
+    pub(crate) fn of(api: Api) -> Self {
         let gatekeeper = Arc::new(FakeGatekeeper::default());
         let mut options = KitOptions::new([1; 32], tokio::runtime::Handle::current());
         options.base_domain = Some("example.org".to_owned());
         options.body_limit_bytes = 1000;
         options.body_deadline = Duration::from_millis(100);
         options.request_deadline = Duration::from_millis(200);
-        Self { kit: Kit::new(Arc::new(api()), gatekeeper.clone(), options), gatekeeper }
+        Self { kit: Kit::new(Arc::new(api), gatekeeper.clone(), options), gatekeeper }
     }
 
     pub(crate) fn into_kit(self) -> Kit {
         self.kit
+    }
+
+    pub(crate) fn disclosures(&self) -> Vec<Disclosure> {
+        std::mem::take(&mut *self.gatekeeper.disclosures.lock().unwrap())
+    }
+
+    pub(crate) fn break_audit(&self) {
+        self.gatekeeper.audit_is_down.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
     pub(crate) fn denials(&self) -> Vec<&'static str> {

@@ -93,7 +93,8 @@ impl Ledger {
     pub(crate) async fn recorded_of(&mut self, requests: &[Uuid]) -> usize {
         let recorded: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM (
-                 SELECT request_id FROM public.audit_logs WHERE tenant_id = $1 AND request_id = ANY($2)
+                 SELECT request_id FROM public.audit_logs
+                 WHERE tenant_id = $1 AND request_id = ANY($2) AND action <> 'answer.repeated'
                  GROUP BY request_id HAVING count(*) = 1
              ) AS recorded",
         )
@@ -129,7 +130,7 @@ impl Ledger {
             "WITH things AS ({things}), audits AS (
                  SELECT entity_id, count(*) AS changes, bool_or(action LIKE '%.deleted') AS gone,
                         count(*) FILTER (WHERE entity = 'appointment' AND action <> 'appointment.updated') AS steps
-                 FROM public.audit_logs WHERE tenant_id = $1
+                 FROM public.audit_logs WHERE tenant_id = $1 AND action NOT LIKE ALL (ARRAY['%.read', '%.listed'])
                    AND entity IN ('patient', 'staff', 'room', 'service', 'working_hours', 'time_off', 'appointment')
                  GROUP BY entity_id
              ), events AS (

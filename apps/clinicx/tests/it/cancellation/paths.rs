@@ -1,5 +1,6 @@
 //! Every operation inside a tenant: what it is done to, what it is told, and its way through the database.
 
+use clinicx_audit::trail::{self, TrailFilter};
 use clinicx_core::{
     AppointmentId, CoreError, PatientId, RoomId, ServiceId, StaffId, TimeOffId, WorkingHoursId,
     appointment::{self, Action, AppointmentFilter},
@@ -462,6 +463,12 @@ pub(crate) static PATHS: &[Path] = &[
     Path::act("hold_appointment", Stage::Proposed, Action::Hold),
     Path::act("defer_appointment", Stage::Proposed, Action::Defer),
     Path::act("void_appointment", Stage::Booked, Action::Void),
+    Path::list("list_audit_logs", no_query, |tx, call| {
+        Box::pin(async move {
+            let found = trail::list(tx, &call.scope, &TrailFilter::default(), &page()).await;
+            shown(Ok(found.unwrap().items))
+        })
+    }),
 ];
 
 /// Returns the one with this id.

@@ -1,0 +1,6 @@
+//! The audit against a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+mod trail;
+mod writer;
