@@ -54,7 +54,7 @@ column_right (relation, grantee, privilege, columns) AS (
            ('audit_logs', $4, 'INSERT', '{tenant_id}'),
            ('audit_logs', $6, 'INSERT', '{tenant_id}'),
            ('audit_leaves', $6, 'INSERT', '{position,audit_id,encoding,leaf_hash}'),
-           ('audit_checkpoints', $6, 'INSERT', '{tree_size,root_hash,frontier,settled_below,note}')
+           ('audit_checkpoints', $6, 'INSERT', '{tree_size,root_hash,frontier,settled_below,note,created_at}')
 ),
 function_right (schema, name, owner, definer, grantees) AS (
     VALUES ('public', 'create_tenant_schema', $7::text, true, ARRAY[$1::text, $3, $6]),

@@ -40,7 +40,7 @@ CREATE TABLE audit_checkpoints (
     frontier bytea NOT NULL,
     settled_below xid8 NOT NULL,
     note text NOT NULL,
-    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    created_at timestamptz NOT NULL,
     CONSTRAINT pk_audit_checkpoints PRIMARY KEY (tree_size),
     CONSTRAINT ck_audit_checkpoints__root_hash CHECK (octet_length(root_hash) = 32)
 )";
@@ -88,6 +88,7 @@ fn up(script: &mut SystemScript<'_>) {
     );
     script.sql("CREATE INDEX ix_audit_logs__transaction_id_id ON audit_logs (transaction_id, id)");
     script.sql("CREATE INDEX ix_audit_logs__recorded_at_id ON audit_logs (recorded_at, id)");
+    script.sql("CREATE INDEX ix_audit_logs__pruned ON audit_logs (id) WHERE action = 'audit.pruned'");
     script.sql(GRANT_TO_EVERYBODY);
     script.sql(LEAVES);
     script.sql(CHECKPOINTS);
@@ -100,7 +101,7 @@ fn up(script: &mut SystemScript<'_>) {
     script.grant("SELECT", "audit_logs", &[Control]);
     script.grant("SELECT, INSERT (position, audit_id, encoding, leaf_hash)", "audit_leaves", &[Control]);
     script.grant(
-        "SELECT, INSERT (tree_size, root_hash, frontier, settled_below, note)",
+        "SELECT, INSERT (tree_size, root_hash, frontier, settled_below, note, created_at)",
         "audit_checkpoints",
         &[Control],
     );

@@ -11,7 +11,7 @@ use clinicx_core::permission::RULES;
 use clinicx_persistence::{ApplyMode, SystemExecutor, TenantScope};
 use clinicx_tenancy::registry;
 use clinicx_types::name::TenantSlug;
-use clinicx_web::{Kit, api::OperationFacts};
+use clinicx_web::{Kit, Trace, api::OperationFacts};
 use futures_util::future::LocalBoxFuture;
 use sea_orm::{FromQueryResult, raw_sql};
 use serde_json::{Value, json};
@@ -123,6 +123,8 @@ impl Bench {
                     self.figures.acknowledged += 1;
                     self.figures.lost += usize::from(self.ledger.audit_rows_of(request_id).await != 1);
                     self.acknowledged.push(request_id);
+                } else if facts.trace != Trace::Nothing {
+                    self.figures.lost += usize::from(self.ledger.audit_rows_of(request_id).await == 0);
                 }
                 break;
             }
@@ -199,8 +201,14 @@ impl Bench {
                 bearing(request.set_json(json!({"name": "Another"})), &self.operator)
             }
             "enable_module" => bearing(request.set_json(json!({"module": "billing"})), &self.operator),
-            "list_tenants" | "get_tenant" | "purge_tenant" | "suspend_tenant" | "resume_tenant"
-            | "archive_tenant" | "restore_tenant" => bearing(request, &self.operator),
+            "list_platform_audit_logs"
+            | "list_tenants"
+            | "get_tenant"
+            | "purge_tenant"
+            | "suspend_tenant"
+            | "resume_tenant"
+            | "archive_tenant"
+            | "restore_tenant" => bearing(request, &self.operator),
             id => panic!("the operation {id} is swept by nobody"),
         }
     }
