@@ -1,5 +1,6 @@
 //! The self-checks of a start and of `clinicx doctor`.
 
+use clinicx_keys::KeyError;
 use clinicx_migration::{fence, system};
 use clinicx_persistence::SystemExecutor;
 use clinicx_tenancy::registry::{self, TenantFilter};
@@ -8,7 +9,7 @@ use sea_orm::{FromQueryResult, raw_sql};
 use serde::Serialize;
 
 use crate::{
-    key_check::{self, KeyStanding},
+    key_check::{self, KeyCheckError, Standing},
     wiring::Platform,
 };
 
@@ -62,6 +63,7 @@ pub async fn run(platform: &Platform) -> anyhow::Result<Vec<Check>> {
         return Ok(checks);
     }
     checks.push(master_key(platform).await);
+    checks.push(tenant_keys(platform).await);
     checks.push(extensions(platform).await?);
     checks.push(fences(platform).await);
     checks.push(tenants_behind(platform).await?);
@@ -161,15 +163,35 @@ async fn application_login(platform: &Platform) -> anyhow::Result<Check> {
 
 async fn master_key(platform: &Platform) -> Check {
     const NAME: &str = "master key";
-    match key_check::compare(&platform.app, &platform.cipher).await {
-        Ok(KeyStanding::Right) => Check::ok(NAME, "the one that sealed the fields"),
-        Ok(KeyStanding::Unknown) => Check::ok(NAME, "the database has not seen one yet"),
-        Ok(KeyStanding::Wrong) => Check::failed(
+    match key_check::compare(&platform.app, &platform.data_keys).await {
+        Ok(Standing::Right) => Check::ok(NAME, "it unwraps what this database's keys are wrapped with"),
+        Ok(Standing::Older) => Check::ok(
             NAME,
-            "it is not the one that sealed the fields of this database",
+            "a newer one wraps by now; `clinicx keys rotate --rewrap-only --all` leaves the old behind",
+        ),
+        Ok(Standing::Unknown) => Check::ok(NAME, "the database has not seen one yet"),
+        Ok(Standing::Wrong(missing)) => Check::failed(
+            NAME,
+            format!("it is not the one that wrapped the keys of this database (missing: {missing})"),
             "set keys.master_key_file to the right one; the same for every process",
         )
         .fatal(),
+        Err(KeyCheckError::Key(KeyError::Provider(error))) => {
+            Check::failed(NAME, error.to_string(), "look at the key service, its address and the token")
+                .fatal()
+        }
+        Err(error) => Check::failed(NAME, error.to_string(), "look at PostgreSQL's log"),
+    }
+}
+
+/// A tenant without a data key is older than those; its fields can't be read before it has one.
+async fn tenant_keys(platform: &Platform) -> Check {
+    const NAME: &str = "tenants' keys";
+    match key_check::keyless(&platform.app).await {
+        Ok(0) => Check::ok(NAME, "every tenant has one"),
+        Ok(keyless) => {
+            Check::failed(NAME, format!("{keyless} tenants have none"), "run `clinicx migrate tenants`")
+        }
         Err(error) => Check::failed(NAME, error.to_string(), "look at PostgreSQL's log"),
     }
 }

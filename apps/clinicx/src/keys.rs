@@ -1,16 +1,20 @@
-//! The two keys of a service: from the configuration, else from a file that is made on the first start.
+//! The keys of a service: from the configuration, else from files that are made on the first start; and who wraps
+//! the tenants' data keys.
 
 use std::{
     fs::{self, OpenOptions},
     io::Write,
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
+use clinicx_keys::{KeyProvider, KeyProviders, local::LocalProvider};
+use zeroize::Zeroizing;
 
-use crate::config::{Config, Profile, Secret};
+use crate::config::{Config, KeyProviderKind, Profile, Secret};
 
 /// The bytes of a key.
 pub const KEY_BYTES: usize = 32;
@@ -24,13 +28,53 @@ pub fn token_key(config: &Config) -> anyhow::Result<[u8; KEY_BYTES]> {
     key("auth.token_key", auth.token_key.as_ref(), auth.token_key_file.as_deref(), config, "token.key")
 }
 
-/// Returns the master key of data at rest.
+/// Who wraps the tenants' data keys.
+#[derive(Clone, Debug)]
+pub struct DataKeys {
+    /// All that are configured.
+    pub providers: KeyProviders,
+    /// The master key that the process itself holds, if it does.
+    pub local: Option<Arc<LocalProvider>>,
+}
+
+/// Returns who wraps the tenants' data keys.
 ///
 /// # Errors
-/// As [`token_key`].
-pub fn master_key(config: &Config) -> anyhow::Result<[u8; KEY_BYTES]> {
+/// A configured key or file holds no key; the file can't be made; what the provider needs is not configured.
+pub fn data_keys(config: &Config) -> anyhow::Result<DataKeys> {
     let keys = &config.keys;
-    key("keys.master_key", keys.master_key.as_ref(), keys.master_key_file.as_deref(), config, "master.key")
+    let kind = keys.provider.unwrap_or(match keys.master_key {
+        Some(_) => KeyProviderKind::Environment,
+        None => KeyProviderKind::File,
+    });
+    let environment = match (&keys.master_key, kind) {
+        (Some(text), _) => Some(parsed("keys.master_key", LocalProvider::ENVIRONMENT, text.expose())?),
+        (None, KeyProviderKind::Environment) => {
+            anyhow::bail!(
+                "keys.provider is environment, and keys.master_key (CLINICX_KEYS__MASTER_KEY) is not set"
+            )
+        }
+        (None, KeyProviderKind::File) => None,
+    };
+    let file = if kind == KeyProviderKind::File || keys.master_key_file.is_some() {
+        let text = file_text("keys.master_key", keys.master_key_file.as_deref(), config, "master.key")?;
+        Some(parsed("keys.master_key_file", LocalProvider::FILE, &text)?)
+    } else {
+        None
+    };
+    let (primary, other) = match kind {
+        KeyProviderKind::Environment => (environment, file),
+        KeyProviderKind::File => (file, environment),
+    };
+    let primary = primary.context("keys.provider names what is not configured")?;
+    let local = Some(Arc::clone(&primary));
+    let others = other.into_iter().map(|other| -> Arc<dyn KeyProvider> { other });
+    Ok(DataKeys { providers: KeyProviders::new(primary).with_others(others), local })
+}
+
+fn parsed(name: &str, provider: &'static str, text: &str) -> anyhow::Result<Arc<LocalProvider>> {
+    let provider = LocalProvider::parse(provider, text);
+    Ok(Arc::new(provider.with_context(|| format!("{name} must hold {KEY_BYTES} bytes in base64"))?))
 }
 
 fn key(
@@ -43,6 +87,16 @@ fn key(
     if let Some(text) = configured {
         return parse(text.expose()).with_context(|| format!("{name} must be {KEY_BYTES} bytes in base64"));
     }
+    let text = file_text(name, file, config, default_file)?;
+    parse(text.trim()).with_context(|| format!("{name}_file must hold {KEY_BYTES} bytes in base64"))
+}
+
+fn file_text(
+    name: &str,
+    file: Option<&Path>,
+    config: &Config,
+    default_file: &str,
+) -> anyhow::Result<Zeroizing<String>> {
     let path = match file {
         Some(path) => path.to_owned(),
         // A key that one machine made up for itself would part it from the others, and from its own backups.
@@ -58,7 +112,7 @@ fn key(
         None => made(&config.state_dir.0, default_file)?,
     };
     let text = fs::read_to_string(&path).with_context(|| format!("read {name}_file {}", path.display()))?;
-    parse(text.trim()).with_context(|| format!("{} must hold {KEY_BYTES} bytes in base64", path.display()))
+    Ok(Zeroizing::new(text))
 }
 
 fn parse(text: &str) -> anyhow::Result<[u8; KEY_BYTES]> {

@@ -15,5 +15,6 @@ pub mod modules;
 pub mod observability;
 pub mod provision;
 pub mod routes;
+pub mod sealed;
 pub mod server;
 pub mod wiring;

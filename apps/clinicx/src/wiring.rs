@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use clinicx_audit::{AuditWriter, Release, WriterOptions};
-use clinicx_core::cipher::FieldCipher;
 use clinicx_identity::{Bootstrap, Identity, IdentitySettings, Password, TokenKey};
+use clinicx_keys::Keyring;
 use clinicx_migration::{
     owner::OwnerLogin,
     system::{self, RoleNames},
@@ -23,7 +23,8 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use crate::{
     checks,
     config::{AuditReads, Config, Profile},
-    key_check, keys,
+    key_check,
+    keys::{self, DataKeys},
     logins::{Login, Logins, unreachable_server},
     modules, observability,
 };
@@ -54,8 +55,10 @@ pub struct Platform {
     pub identity: Identity,
     /// The cluster that holds the tenants.
     pub cluster: Cluster,
-    /// Seals fields at rest.
-    pub cipher: Arc<FieldCipher>,
+    /// Gives the tenants' ciphers of fields at rest.
+    pub keyring: Keyring,
+    /// Who wraps the tenants' data keys.
+    pub data_keys: DataKeys,
     /// The key of the cursors.
     pub token_key: [u8; keys::KEY_BYTES],
     /// Renders the metrics.
@@ -80,6 +83,7 @@ impl Platform {
         let cluster = Cluster::connect(cluster_options(config, &logins.app, name.clone()))
             .await
             .map_err(|error| connection_problem(&logins.app, error))?;
+        let data_keys = keys::data_keys(config)?;
         let tenancy = match (&logins.control, &logins.migrator) {
             (Some(control), Some(migrator)) => {
                 let options = TenancyOptions {
@@ -87,6 +91,7 @@ impl Platform {
                     control: connect(control, CONTROL_CONNECTIONS, timeout).await?,
                     migrator: owner_login(migrator, &roles),
                     modules: Arc::clone(&modules),
+                    keys: data_keys.providers.clone(),
                     home: ClusterEntry { name, region: database.region.clone() },
                     others: Vec::new(),
                     retention: RETENTION,
@@ -113,12 +118,13 @@ impl Platform {
             roles,
             resolver: Resolver::new(app.clone(), Arc::clone(&modules)),
             logins: Arc::new(logins),
-            app,
             audit,
             modules,
             identity,
             cluster,
-            cipher: Arc::new(FieldCipher::new(keys::master_key(config)?)),
+            keyring: Keyring::keeping(app.clone(), data_keys.providers.clone(), config.keys.cache_ttl),
+            data_keys,
+            app,
             token_key,
             metrics: metrics_handle()?,
             tenancy,
@@ -163,7 +169,7 @@ impl Platform {
             anyhow::bail!("{}: {}; {}", check.name, check.finding, check.mend);
         }
         if let Some(tenancy) = &self.tenancy {
-            key_check::remember(tenancy.control(), &self.cipher).await?;
+            key_check::establish(tenancy, &self.data_keys).await?;
         }
         self.bootstrap().await
     }

@@ -18,10 +18,10 @@ use chrono::{Days, Utc};
 use clinicx_core::{
     CoreError, FACTS,
     appointment::{self, AppointmentFilter, BookAppointment},
-    cipher::FieldCipher,
     local_time, patient, staff,
 };
 use clinicx_embedded_postgres::server::{Options, Server};
+use clinicx_keys::{FieldCipher, KeyProviders, Keyring, local::LocalProvider};
 use clinicx_migration::{
     owner::OwnerLogin,
     system::{self, RoleNames, SystemRole},
@@ -62,7 +62,9 @@ async fn main() -> Result<()> {
         "example",
         PermissionSet::of_roles(&[clinicx_types::permission::Role::Owner], FACTS.permissions),
     );
-    let booked = book(&connection, &scope).await?;
+    let keyring = Keyring::new(login.system(SystemRole::App).await?, keys());
+    let cipher = keyring.cipher(tenant.id).await?;
+    let booked = book(&connection, &scope, &cipher).await?;
     println!("Booked {} in {slug}: {} to {}", booked.id, booked.start, booked.end);
 
     // Reads need no transaction.
@@ -78,14 +80,16 @@ async fn main() -> Result<()> {
 }
 
 /// Books half an hour tomorrow at nine, or the first free half hour after it, in one transaction with the people.
-async fn book(connection: &TenantConnection, scope: &TenantScope) -> Result<appointment::Appointment> {
+async fn book(
+    connection: &TenantConnection,
+    scope: &TenantScope,
+    cipher: &FieldCipher,
+) -> Result<appointment::Appointment> {
     let tx = connection.begin().await?;
     let dentist = json!({ "family_name": "Haddad", "given_name": "Layla", "roles": ["dentist"] });
     let dentist = staff::create(&tx, scope, serde_json::from_value(dentist)?).await?;
-    // A real service takes the key of its sealed fields from its configuration.
-    let cipher = FieldCipher::new([7; 32]);
     let patient = json!({ "family_name": "Doe", "given_name": "Jo" });
-    let patient = patient::create(&tx, scope, &cipher, serde_json::from_value(patient)?).await?;
+    let patient = patient::create(&tx, scope, cipher, serde_json::from_value(patient)?).await?;
     tx.commit().await?;
 
     let tomorrow = local_time::local_date(Utc::now(), scope.time_zone) + Days::new(1);
@@ -165,6 +169,7 @@ async fn make_tenant(login: &Login, app: SystemConnection, slug: &TenantSlug) ->
         control: login.system(SystemRole::Control).await?,
         migrator: OwnerLogin::through_superuser(login.connect.clone(), &login.roles),
         modules: Arc::new(ModuleRegistry::new([module])?),
+        keys: keys(),
         home: ClusterEntry { name: ClusterName::parse("main")?, region: None },
         others: Vec::new(),
         retention: Duration::from_secs(30 * 24 * 3600),
@@ -183,6 +188,11 @@ async fn make_tenant(login: &Login, app: SystemConnection, slug: &TenantSlug) ->
     let tenant = tenancy.create(new, &by, Vec::new()).await?;
     println!("Made the tenant {slug}");
     Ok(tenant)
+}
+
+/// Returns who wraps the tenants' keys. A real service takes the master key from a file or a key service.
+fn keys() -> KeyProviders {
+    KeyProviders::new(Arc::new(LocalProvider::new(LocalProvider::FILE, [7; 32])))
 }
 
 /// Returns the URL of the database, and the server that was started for it.

@@ -81,6 +81,9 @@ pub enum CoreError {
         /// The permission.
         permission: &'static str,
     },
+    /// A value was sealed under a key that came after the caller's cipher: the same works with a new one.
+    #[error("the keys of protected values have changed")]
+    KeysChanged,
     /// A value could not be sealed or opened.
     #[error("a protected value could not be read")]
     Cipher,
@@ -117,6 +120,7 @@ impl DomainError for CoreError {
             | Self::RefusedTransition { .. }
             | Self::WrongTime { .. } => ErrorKind::Conflict,
             Self::Forbidden { .. } => ErrorKind::Forbidden,
+            Self::KeysChanged => ErrorKind::Unavailable,
             Self::Cipher => ErrorKind::Internal,
             Self::Database(failure) => failure.error_kind(),
         }
@@ -137,6 +141,7 @@ impl DomainError for CoreError {
             Self::RefusedTransition { .. } => "transition_refused",
             Self::WrongTime { .. } => "wrong_time",
             Self::Forbidden { .. } => "permission_denied",
+            Self::KeysChanged => "try_again",
             Self::Cipher => "internal",
             Self::Database(failure) => failure.code(),
         }

@@ -8,7 +8,6 @@
 
 pub mod appointment;
 mod change;
-pub mod cipher;
 pub mod error;
 pub mod event;
 pub mod folding;
@@ -19,6 +18,7 @@ pub mod patient;
 pub mod permission;
 pub mod phone;
 pub mod room;
+pub mod sealed;
 pub mod service;
 pub mod staff;
 pub mod time_off;

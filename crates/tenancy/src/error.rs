@@ -1,5 +1,6 @@
 //! What can stand against a tenant's being made, changed or served.
 
+use clinicx_keys::KeyError;
 use clinicx_migration::tenant::{MigrateError, PlanError};
 use clinicx_persistence::Failure;
 use clinicx_types::error::{DomainError, ErrorKind, FieldError};
@@ -54,6 +55,9 @@ pub enum TenancyError {
     /// The tenant's schema and this program's migrations do not agree.
     #[error("the schema can't be brought forward")]
     Migration(#[source] Box<MigrateError>),
+    /// The tenant's data key could not be made or wrapped.
+    #[error("the tenant's data key can't be made")]
+    Keys(#[from] KeyError),
     /// The database failed.
     #[error("the registry can't be used")]
     Database(#[source] Failure),
@@ -97,6 +101,7 @@ impl DomainError for TenancyError {
             Self::Maintenance | Self::UpgradeRequired => ErrorKind::Unavailable,
             Self::VersionMismatch { .. } => ErrorKind::Stale,
             Self::Migration(_) => ErrorKind::Internal,
+            Self::Keys(error) => error.kind(),
             Self::Database(failure) => failure.error_kind(),
         }
     }
@@ -114,6 +119,7 @@ impl DomainError for TenancyError {
             Self::RefusedTransition { .. } => "transition_refused",
             Self::RetentionNotOver { .. } => "retention_not_over",
             Self::Migration(_) => "internal",
+            Self::Keys(error) => error.code(),
             Self::Database(failure) => failure.code(),
         }
     }

@@ -1,8 +1,12 @@
-//! Makes a tenant: registry row, role, schema, tables, ledger and first administrator in one transaction.
+//! Makes a tenant: registry row, data key, role, schema, tables, ledger and first administrator in one transaction.
 //!
 //! Nobody sees anything of it before the commit, and the server undoes all of it when the commit does not come:
 //! an error, a killed process or backend, or a dropped future leaves nothing behind.
 
+use clinicx_keys::{
+    DataKey,
+    store::{self, StoredKey},
+};
 use clinicx_migration::{
     owner::{OwnerConnection, OwnerTransaction},
     tenant::{Plan, apply, render, script::ScriptTarget},
@@ -26,6 +30,8 @@ use crate::{
 
 /// The settings of a creation: how long it waits for another of the same slug, and how long a step may take.
 const SETTINGS: &str = "SET LOCAL lock_timeout TO '30s'; SET LOCAL statement_timeout TO '120s'";
+/// The version of a tenant's first data key.
+const FIRST_KEY: u16 = 1;
 
 impl Tenancy {
     /// Makes a tenant that is ready to serve, with `finish` (its first administrator, say) in the same
@@ -35,7 +41,7 @@ impl Tenancy {
     ///
     /// # Errors
     /// [`TenancyError::SlugTaken`], [`TenancyError::Invalid`] when the modules don't fit,
-    /// [`TenancyError::Database`].
+    /// [`TenancyError::Keys`], [`TenancyError::Database`].
     #[tracing::instrument(name = "tenancy.create", skip_all, fields(tenant.id = %new.id, tenant.slug = %new.slug))]
     pub async fn create(
         &self,
@@ -50,10 +56,12 @@ impl Tenancy {
             .map_err(|error| TenancyError::field("/modules", "unknown_module", &error.to_string()))?;
         let tenant = describe(new.clone(), &plan, by);
         let target = target(tenant.id, &tenant.database_schema);
+        // Before the transaction: wrapping may ask a service on another machine.
+        let key = DataKey::random()?.wrap(self.keys(), tenant.id, FIRST_KEY).await?;
         let _turn = self.turn().await;
         let connection = self.owner_connection().await?;
         let tx = open(connection, &target).await?;
-        match fill(&tx, &tenant, new.tombstone, &plan, by, finish).await {
+        match fill(&tx, &Made { tenant: &tenant, plan: &plan, key: &key }, new.tombstone, by, finish).await {
             Ok(()) => {
                 let connection =
                     tx.commit().await.map_err(|failure| TenancyError::Database(failure.failure))?;
@@ -107,14 +115,21 @@ async fn open(connection: OwnerConnection, target: &ScriptTarget) -> Result<Owne
     connection.begin(&settings).await.map_err(|failure| TenancyError::Database(failure.failure))
 }
 
+/// What goes into the database.
+struct Made<'a> {
+    tenant: &'a Tenant,
+    plan: &'a Plan,
+    key: &'a StoredKey,
+}
+
 async fn fill(
     tx: &OwnerTransaction,
-    tenant: &Tenant,
+    made: &Made<'_>,
     tombstone: Tombstone,
-    plan: &Plan,
     by: &PlatformScope,
     finish: Vec<Statement>,
 ) -> Result<(), TenancyError> {
+    let Made { tenant, plan, key } = *made;
     if tombstone == Tombstone::Remove {
         let slug = tenant.slug.as_str();
         let remove =
@@ -122,6 +137,7 @@ async fn fill(
         tx.execute(remove).await?;
     }
     tx.execute(registry_row(tenant)).await.map_err(taken)?;
+    tx.execute(store::insert_first(key)).await?;
     tx.run("make the tenant's schema", script(tenant, plan)).await.map_err(|failure| {
         // The schema or the role stands there without a tenant: another installation of the cluster has it.
         match failure.sqlstate() {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use clinicx_keys::KeyProviders;
 use clinicx_migration::owner::{OwnerConnection, OwnerLogin};
 use clinicx_persistence::{SystemConnection, SystemExecutor};
 use clinicx_types::{id::TenantId, name::ClusterName};
@@ -40,6 +41,8 @@ pub struct TenancyOptions {
     pub migrator: OwnerLogin,
     /// The modules of the application.
     pub modules: Arc<ModuleRegistry>,
+    /// Who wraps the tenants' data keys.
+    pub keys: KeyProviders,
     /// The cluster in which the registry itself lives, and where new tenants go.
     pub home: ClusterEntry,
     /// Further clusters that are configured.
@@ -91,6 +94,11 @@ impl Tenancy {
     /// Returns the migrator's login, for migrating many tenants.
     pub fn migrator(&self) -> &OwnerLogin {
         &self.inner.options.migrator
+    }
+
+    /// Returns who wraps the tenants' data keys.
+    pub fn keys(&self) -> &KeyProviders {
+        &self.inner.options.keys
     }
 
     /// Returns how long an archived tenant is kept.

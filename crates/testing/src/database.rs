@@ -9,6 +9,7 @@ use std::{
 };
 
 use clinicx_embedded_postgres::TestServer;
+use clinicx_keys::{KeyProviders, Keyring, local::LocalProvider};
 use clinicx_migration::{
     owner::OwnerLogin,
     system::{self, RoleNames, SystemRole, roles},
@@ -160,6 +161,14 @@ impl TestDatabase {
         Cluster::connect(self.cluster_options()).await.expect("open a pool of tenants' connections")
     }
 
+    /// Returns the keys of its tenants.
+    ///
+    /// # Panics
+    /// When the server can't be reached.
+    pub async fn keyring(&self) -> Keyring {
+        Keyring::new(self.system(SystemRole::App).await, keys())
+    }
+
     /// Returns the operator's hand on its tenants, with the modules that [`modules`] makes of the facts.
     ///
     /// # Panics
@@ -171,6 +180,7 @@ impl TestDatabase {
             control,
             migrator: self.migrator(),
             modules,
+            keys: keys(),
             home: home(),
             others: Vec::new(),
             retention: Duration::from_secs(30 * 24 * 3600),
@@ -192,6 +202,11 @@ pub fn modules(facts: &[(&str, ModuleFacts)]) -> Arc<ModuleRegistry> {
         Module { name: migrations.module, migrations, facts }
     };
     Arc::new(ModuleRegistry::new(all.map(module)).expect("the modules fit together"))
+}
+
+/// Returns the master key of every test.
+pub fn keys() -> KeyProviders {
+    KeyProviders::new(Arc::new(LocalProvider::new(LocalProvider::FILE, [7; 32])))
 }
 
 /// Returns the cluster that every test database is in.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use clinicx_keys::{FieldCipher, Keyring};
 use clinicx_persistence::{Cluster, TenantConnection, TenantScope};
 use clinicx_tenancy::{ModuleRegistry, PlatformScope, Tenancy, Tenant, TenantDraft};
 use clinicx_types::{
@@ -26,6 +27,8 @@ pub struct TestTenant {
     pub cluster: Cluster,
     /// A connection to the tenant.
     pub connection: TenantConnection,
+    /// Seals and opens its fields; it stays good however long a test takes.
+    pub cipher: FieldCipher,
     /// The service itself, acting in the tenant, with the permissions that the builder was given.
     pub scope: TenantScope,
 }
@@ -150,7 +153,9 @@ impl TestTenantBuilder {
             permissions,
         );
         let connection = cluster.tenant(tenant.target());
-        TestTenant { database, tenancy, tenant, cluster, connection, scope }
+        let keyring = Keyring::new(tenancy.app().clone(), tenancy.keys().clone());
+        let cipher = keyring.cipher(tenant.id).await.expect("unwrap the tenant's key").lasting();
+        TestTenant { database, tenancy, tenant, cluster, connection, cipher, scope }
     }
 
     fn permission_set(&self, registry: &ModuleRegistry) -> PermissionSet {

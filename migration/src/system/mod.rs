@@ -12,6 +12,7 @@ mod registry;
 pub mod roles;
 pub mod script;
 mod sealed_audit;
+mod tenant_keys;
 
 pub use migrator::{LEDGER, Report, SystemMigrationError, SystemMigrator, migrate, pending};
 pub use roles::{RoleNames, SystemRole};
@@ -36,4 +37,5 @@ const LIST: &[SystemMigration] = &[
     idempotency::MIGRATION,
     identity::MIGRATION,
     sealed_audit::MIGRATION,
+    tenant_keys::MIGRATION,
 ];

@@ -260,7 +260,7 @@ BEGIN
 END
 $fn$;
 
--- Ends an archived tenant: schema, role, members, sessions. Its row stays as a tombstone.
+-- Ends an archived tenant: schema, role, members, sessions, data keys. Its row stays as a tombstone.
 CREATE OR REPLACE FUNCTION public.drop_tenant_schema(p_tenant_id varchar(100), p_schema_name varchar(63))
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $fn$
 DECLARE
@@ -279,6 +279,9 @@ BEGIN
     DELETE FROM public.memberships WHERE tenant_id = v_id;
     DELETE FROM public.tenant_modules WHERE tenant_id = v_id;
     DELETE FROM public.feature_flag_overrides WHERE tenant_id = v_id;
+    -- What was sealed is unreadable from here on, in every copy of the schema too.
+    UPDATE public.tenant_keys SET state = 'destroyed', wrapped_key = NULL, destroyed_at = clock_timestamp()
+    WHERE tenant_id = v_id AND state <> 'destroyed';
     PERFORM provisioning.drop_tenant(p_schema_name);
 END
 $fn$;

@@ -14,6 +14,7 @@ use serde::Serialize;
 use super::{Failed, Outcome, Output};
 use crate::{
     config::Config,
+    key_check,
     logins::Logins,
     wiring::{self, Platform},
 };
@@ -166,6 +167,13 @@ impl From<&TenantResult> for TenantReport {
 
 async fn tenants(config: &Config, concurrency: NonZeroUsize, output: &Output) -> Result<Outcome, Failed> {
     let platform = Platform::open_current(config).await?;
+    key_check::establish(platform.tenancy()?, &platform.data_keys).await?;
+    let adopted = key_check::adopt(platform.tenancy()?, &platform.data_keys).await?;
+    if adopted > 0 {
+        output.note(&format!(
+            "{adopted} tenants have got a data key; `clinicx keys rotate --all` gives them new ones"
+        ));
+    }
     let login = wiring::owner_login(platform.logins.migrator()?, &platform.roles);
     let subjects = fleet::subjects(&platform.app).await?;
     let progress = output.bar(subjects.len(), "tenants");

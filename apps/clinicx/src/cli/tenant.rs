@@ -16,7 +16,7 @@ use clinicx_types::{
 use super::{Failed, Outcome, Output};
 use crate::{
     config::Config,
-    provision,
+    key_check, provision,
     routes::platform_tenants::TenantBody,
     wiring::{Platform, said},
 };
@@ -147,7 +147,7 @@ async fn create(
     args: CreateArgs,
 ) -> Result<clinicx_tenancy::Tenant, Failed> {
     // Said before anything is tried, with what to configure.
-    platform.tenancy()?;
+    key_check::establish(platform.tenancy()?, &platform.data_keys).await?;
     let password = match &args.admin_password_env {
         Some(variable) => Some(Password::new(std::env::var(variable).map_err(|_| {
             Failed::usage(anyhow::anyhow!("the variable {variable} is not set; it must hold the password"))

@@ -28,6 +28,7 @@ const TEXT_KEYS: &[&str] = &[
     "master_key",
     "token_key_file",
     "master_key_file",
+    "provider",
     "role_prefix",
     "cluster",
     "region",

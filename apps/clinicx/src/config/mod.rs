@@ -1,5 +1,6 @@
 //! What can be configured, and what holds unless it is.
 
+mod keys;
 mod load;
 mod secret;
 
@@ -8,6 +9,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use clinicx_persistence::{ApplyMode, ClusterKind};
 use serde::{Deserialize, Serialize};
 
+pub use keys::{KeyProviderKind, KeysConfig};
 pub use load::{ConfigError, load};
 pub use secret::Secret;
 
@@ -244,16 +246,6 @@ impl Default for AuthConfig {
     fn default() -> Self {
         Self { token_key: None, token_key_file: None, access_token_ttl: Duration::from_secs(10 * 60) }
     }
-}
-
-/// Keys that protect data at rest.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct KeysConfig {
-    /// The master key: 32 bytes in base64. Whoever loses it loses every protected field.
-    pub master_key: Option<Secret>,
-    /// A file that holds it; made in the state folder when neither is configured.
-    pub master_key_file: Option<PathBuf>,
 }
 
 /// The audit.

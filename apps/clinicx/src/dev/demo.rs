@@ -7,9 +7,9 @@ use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveTime, TimeDelta, TimeZone
 use clinicx_core::{
     PatientId, RoomId, ServiceId, StaffId,
     appointment::{self, Action, Appointment},
-    cipher::FieldCipher,
     patient, room, service, staff, time_off, working_hours,
 };
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantConnection, TenantScope, TenantTransaction};
 use clinicx_types::{clock::FixedClock, page::PageRequest};
 use serde::de::DeserializeOwned;

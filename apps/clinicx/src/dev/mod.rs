@@ -23,7 +23,7 @@ use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
 use crate::{
     cli::{Output, migrate},
     config::{Config, Secret},
-    provision,
+    key_check, provision,
     server::{Service, Signals, port_problem},
     wiring::{self, Platform, said},
 };
@@ -77,6 +77,8 @@ async fn prepare(config: &Config, output: &Output) -> anyhow::Result<Service> {
         output.progress(&format!("system schema: {} migrations applied", report.applied.len()));
     }
     let platform = Platform::open(config).await?;
+    key_check::establish(platform.tenancy()?, &platform.data_keys).await?;
+    key_check::adopt(platform.tenancy()?, &platform.data_keys).await?;
     demo_clinics(&platform, output).await?;
     Service::on(platform).await
 }
@@ -175,7 +177,8 @@ async fn demo_clinic(platform: &Platform, clinic: &DemoClinic, output: &Output) 
     }
     // The data come last: a clinic that has them has everything, however often a start was cut short.
     add_users(platform, clinic, &tenant).await?;
-    let filled = demo::fill(&connection, &scope, &platform.cipher, &clinic.profile).await?;
+    let cipher = platform.keyring.cipher(tenant.id).await?.lasting();
+    let filled = demo::fill(&connection, &scope, &cipher, &clinic.profile).await?;
     output.progress(&format!("{slug}: {} patients, {} appointments", filled.patients, filled.appointments));
     Ok(())
 }

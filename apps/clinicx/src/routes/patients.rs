@@ -1,7 +1,5 @@
 //! Patients.
 
-use std::sync::Arc;
-
 use clinicx_core::{
     PatientId,
     patient::{
@@ -14,7 +12,7 @@ use clinicx_web::{Access, ApiError, Body, HttpModule, List, Operation, Path, Rep
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use crate::wiring::Slot;
+use crate::{sealed, wiring::Slot};
 
 /// The operations on patients.
 pub fn module(slot: &Slot) -> HttpModule {
@@ -81,9 +79,8 @@ struct Wanted {
 }
 
 async fn create(slot: Slot, cx: TenantCx, Body(input): Body<CreatePatient>) -> Result<Reply, ApiError> {
-    let cipher = Arc::clone(&slot.platform()?.cipher);
-    cx.write(move |tx, scope| {
-        let (cipher, input) = (cipher.clone(), input.clone());
+    sealed::write(&slot, &cx, move |tx, scope, cipher| {
+        let input = input.clone();
         Box::pin(async move {
             let made = patient::create(tx, scope, &cipher, input).await?;
             Ok(Reply::created(format!("/patients/{}", made.id), &made).showing([made.id]))
@@ -93,18 +90,19 @@ async fn create(slot: Slot, cx: TenantCx, Body(input): Body<CreatePatient>) -> R
 }
 
 async fn list(slot: Slot, cx: TenantCx, list: List<Wanted>) -> Result<Reply, ApiError> {
-    let cipher = &slot.platform()?.cipher;
     let Wanted { q, phone, birth_date, identifier, status, sort } = list.filter.clone();
     let filter = PatientFilter { q, phone, birth_date, identifier, status };
-    let page = cx
-        .read(async |tx, scope| Ok(patient::list(tx, scope, cipher, &filter, (&list.page, sort)).await?))
-        .await?;
+    let page = sealed::read(&slot, &cx, async |tx, scope, cipher| {
+        Ok(patient::list(tx, scope, cipher, &filter, (&list.page, sort)).await?)
+    })
+    .await?;
     Ok(Reply::page(&list, &page).showing(page.items.iter().map(|patient| patient.id)))
 }
 
 async fn get(slot: Slot, cx: TenantCx, Path(id): Path<PatientId>) -> Result<Reply, ApiError> {
-    let cipher = &slot.platform()?.cipher;
-    let found = cx.read(async |tx, scope| Ok(patient::get(tx, scope, cipher, id).await?)).await?;
+    let found =
+        sealed::read(&slot, &cx, async |tx, scope, cipher| Ok(patient::get(tx, scope, cipher, id).await?))
+            .await?;
     Ok(Reply::ok(&found).showing([found.id]))
 }
 
@@ -115,9 +113,8 @@ async fn update(
     Body(patch): Body<UpdatePatient>,
 ) -> Result<Reply, ApiError> {
     let expected = cx.expected_version();
-    let cipher = Arc::clone(&slot.platform()?.cipher);
-    cx.write(move |tx, scope| {
-        let (cipher, patch) = (cipher.clone(), patch.clone());
+    sealed::write(&slot, &cx, move |tx, scope, cipher| {
+        let patch = patch.clone();
         Box::pin(async move {
             let revision = Revision { id, expected };
             let changed = patient::update(tx, scope, &cipher, revision, patch).await?;

@@ -17,9 +17,9 @@ mod paths;
 mod random;
 mod sweep;
 
-use std::{collections::BTreeSet, fmt, sync::Arc};
+use std::{collections::BTreeSet, fmt};
 
-use clinicx_core::{FACTS, cipher::FieldCipher};
+use clinicx_core::FACTS;
 use clinicx_persistence::{ApplyMode, Cluster, PoolOptions};
 use clinicx_testing::{TestDatabase, TestTenant};
 use clinicx_web::Access;
@@ -100,13 +100,12 @@ impl World {
         let cluster = cluster.await.unwrap();
         let builder = TestTenant::builder().database(&database).modules(&[]).facts("core", FACTS);
         let first = builder.create().await;
-        let cipher = Arc::new(FieldCipher::new([7; 32]));
         let mut clinics = Vec::new();
         for number in 0..tenants {
             let made = if number == 0 { first.clone() } else { first.another().await };
             let target = made.tenant.target();
             let (db, canary) = (cluster.tenant(target.clone()), format!("Canary{number}x"));
-            clinics.push(Clinic::furnish(db, target, made.scope, cipher.clone(), &canary).await);
+            clinics.push(Clinic::furnish(db, target, made.scope, made.cipher, &canary).await);
         }
         Self { cluster, clinics, database }
     }

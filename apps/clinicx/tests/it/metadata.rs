@@ -10,11 +10,18 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clinicx-embedded-postgres", &[]),
     ("clinicx-persistence", &["clinicx-types"]),
     ("clinicx-migration", &["clinicx-types", "clinicx-persistence"]),
-    ("clinicx-tenancy", &["clinicx-types", "clinicx-persistence", "clinicx-migration"]),
+    ("clinicx-keys", &["clinicx-types", "clinicx-persistence"]),
+    ("clinicx-tenancy", &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-keys"]),
     ("clinicx-identity", &["clinicx-types", "clinicx-persistence"]),
-    ("clinicx-core", &["clinicx-types", "clinicx-persistence", "clinicx-migration"]),
-    ("clinicx-billing", &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-core"]),
-    ("clinicx-dental", &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-core"]),
+    ("clinicx-core", &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-keys"]),
+    (
+        "clinicx-billing",
+        &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-keys", "clinicx-core"],
+    ),
+    (
+        "clinicx-dental",
+        &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-keys", "clinicx-core"],
+    ),
     ("clinicx-audit", &["clinicx-types", "clinicx-persistence", "clinicx-migration"]),
     ("clinicx-web", &["clinicx-types", "clinicx-persistence"]),
 ];

@@ -1,6 +1,6 @@
 //! Patients: who they are, how they are reached and how they are found.
 //!
-//! Identifiers and notes are sealed in the database ([`cipher`](crate::cipher)); names are also stored folded
+//! Identifiers and notes are sealed in the database ([`FieldCipher`](clinicx_keys::FieldCipher)); names are also stored folded
 //! ([`folding`](crate::folding)), so that search finds them as people type them.
 //! **Invariant:** no audit row and no event carries what identifies a person; both name the record's id.
 //!
@@ -27,7 +27,9 @@ mod trace;
 
 pub use code::PatientStatus;
 pub use dto::{CreatePatient, Patient, PatientFilter, PatientSort, PatientSummary, Revision, UpdatePatient};
+pub(crate) use open_identifier::IDENTIFIER;
 pub use partial_date::{DatePrecision, PartialDate, PartialDateError};
+pub(crate) use parts::NOTES;
 pub use query::{find, get, require};
 pub use search::list;
 pub use service::{create, update};

@@ -2,23 +2,19 @@
 
 use std::collections::BTreeSet;
 
+use clinicx_keys::{CipherError, Field, FieldCipher};
 use clinicx_persistence::{FailureKind, TenantScope, TenantScoped, TenantTransaction};
 use clinicx_types::error::FieldError;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, ExprTrait, IntoActiveModel, QueryFilter,
-    QueryOrder, QuerySelect, sea_query::Expr,
+    ActiveModelTrait, ColumnTrait, Condition, ConnectionTrait, EntityTrait, ExprTrait, IntoActiveModel,
+    QueryFilter, QueryOrder, QuerySelect, raw_sql, sea_query::Expr,
 };
 
 use super::{dto::Identifier, identifier, input::IdentifierInput, parts::sealed};
-use crate::{
-    PatientId, change,
-    cipher::{CipherError, Field, FieldCipher},
-    error::CoreError,
-    folding,
-};
+use crate::{PatientId, change, error::CoreError, folding};
 
 /// The sealed column of identifiers.
-pub(super) const IDENTIFIER: Field = Field { table: "patient_identifiers", column: "value" };
+pub(crate) const IDENTIFIER: Field = Field { table: "patient_identifiers", column: "value" };
 /// An identifier's row and what it holds.
 #[derive(Clone)]
 pub(super) struct OpenIdentifier {
@@ -87,7 +83,8 @@ pub(super) fn rows(
 
 /// Refuses identifiers that another patient has.
 ///
-/// The unique index decides in the end; this look also finds what was indexed under an earlier key.
+/// While keys change, equal identifiers can stand under two blind indexes, between which the unique index does not
+/// decide: so writers of identifiers take turns in a tenant, and each looks under every key.
 pub(super) async fn require_free(
     tx: &TenantTransaction,
     scope: &TenantScope,
@@ -97,6 +94,8 @@ pub(super) async fn require_free(
     if identifiers.is_empty() {
         return Ok(());
     }
+    take_turn(tx, scope).await?;
+    cipher.require_fresh().map_err(sealed)?;
     let mut same = Condition::any();
     for identifier in identifiers {
         let folded = folding::identifier(&identifier.value);
@@ -115,6 +114,17 @@ pub(super) async fn require_free(
         .one(tx)
         .await?;
     if found.is_some() { Err(taken()) } else { Ok(()) }
+}
+
+/// Waits for the transactions that write identifiers in the same tenant.
+async fn take_turn(tx: &TenantTransaction, scope: &TenantScope) -> Result<(), CoreError> {
+    let turn = format!("patient identifiers of {}", scope.tenant_id);
+    tx.execute_raw(raw_sql!(
+        Postgres,
+        "SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended({turn}, 0))"
+    ))
+    .await?;
+    Ok(())
 }
 
 /// Makes identifiers void that are gone and writes new ones.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use clinicx_keys::{CipherError, Field, FieldCipher};
 use clinicx_persistence::{TenantScope, TenantScoped, TenantTransaction};
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
 
@@ -16,14 +17,13 @@ use super::{
 };
 use crate::{
     PatientId,
-    cipher::{CipherError, Field, FieldCipher},
     error::CoreError,
     folding,
     phone::{Phone, Region},
 };
 
 /// The sealed column of notes.
-pub(super) const NOTES: Field = Field { table: "patients", column: "notes" };
+pub(crate) const NOTES: Field = Field { table: "patients", column: "notes" };
 
 /// All that belongs to one patient.
 #[derive(Clone, Default)]
@@ -232,6 +232,9 @@ pub(super) fn tidied(text: Option<String>) -> Option<String> {
 
 /// Keeps from a failed sealing or opening what the caller may know: nothing.
 pub(super) fn sealed(error: CipherError) -> CoreError {
+    if error.wants_new_cipher() {
+        return CoreError::KeysChanged;
+    }
     tracing::error!(error.kind = "cipher", reason = %error, "a sealed field could not be handled");
     CoreError::Cipher
 }

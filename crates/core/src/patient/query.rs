@@ -1,5 +1,6 @@
 //! Reading one patient.
 
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantScope, TenantScoped};
 use sea_orm::EntityTrait;
 
@@ -11,7 +12,7 @@ use super::{
     parts::{NOTES, Parts, sealed},
     telecom,
 };
-use crate::{PatientId, cipher::FieldCipher, error::CoreError};
+use crate::{PatientId, error::CoreError};
 
 pub(super) const THING: &str = "patient";
 

@@ -6,6 +6,7 @@
 //! else was found.
 
 use chrono::{DateTime, Utc};
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantScope, TenantScoped};
 use clinicx_types::page::{Page, PageRequest};
 use sea_orm::{
@@ -27,7 +28,6 @@ use super::{
 };
 use crate::{
     PatientId,
-    cipher::FieldCipher,
     error::CoreError,
     folding, paging,
     phone::{self, Region},

@@ -1,6 +1,7 @@
 //! Registering patients and changing their records.
 
 use chrono::{Datelike, NaiveDate};
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantScope, TenantTransaction};
 use clinicx_types::error::FieldError;
 use sea_orm::{
@@ -17,7 +18,7 @@ use super::{
     query::{THING, assemble, refuse_closed},
     trace,
 };
-use crate::{PatientId, change, cipher::FieldCipher, error::CoreError, event, folding, validation};
+use crate::{PatientId, change, error::CoreError, event, folding, validation};
 
 /// How often a record number is drawn before registering is given up.
 const MRN_ATTEMPTS: u32 = 10;

@@ -7,11 +7,11 @@ use std::{
 
 use clinicx_core::{
     CoreError, PatientId,
-    cipher::FieldCipher,
     patient::{
         self, CreatePatient, Patient, PatientFilter, PatientSort, PatientSummary, Revision, UpdatePatient,
     },
 };
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantConnection, TenantScope};
 use clinicx_testing::TestTenant;
 use clinicx_types::{
@@ -55,7 +55,8 @@ impl IdSource for ScriptedIds {
 impl Clinic {
     pub(crate) async fn open(locale: &str) -> Self {
         let tenant = TestTenant::builder().modules(&[]).locale(locale).create().await;
-        Self { tenant, cipher: FieldCipher::new([7; 32]) }
+        let cipher = tenant.cipher.clone();
+        Self { tenant, cipher }
     }
 
     pub(crate) fn db(&self) -> TenantConnection {

@@ -21,6 +21,8 @@ mod room;
 #[cfg(test)]
 mod service;
 #[cfg(test)]
+mod shredding;
+#[cfg(test)]
 mod staff;
 #[cfg(test)]
 mod time_off;

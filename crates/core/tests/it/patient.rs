@@ -4,11 +4,11 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use clinicx_core::{
     CoreError, PatientId,
-    cipher::FieldCipher,
     patient::{
         self, CreatePatient, Patient, PatientFilter, PatientSort, PatientStatus, Revision, UpdatePatient,
     },
 };
+use clinicx_keys::{DataKey, FieldCipher};
 use clinicx_types::{
     error::{DomainError, ErrorKind},
     page::PageRequest,
@@ -322,7 +322,7 @@ async fn identifiers_and_notes_are_sealed_for_their_row() {
             assert!(!sealed.windows(clear.len()).any(|part| part == clear.as_bytes()));
         }
     }
-    let stranger = FieldCipher::new([9; 32]);
+    let stranger = FieldCipher::new(clinic.scope().tenant_id, 1, DataKey::random().unwrap());
     let error = patient::get(&clinic.db(), &clinic.scope(), &stranger, made.id).await.unwrap_err();
     assert_eq!((error.kind(), error.code()), (ErrorKind::Internal, "internal"));
 }

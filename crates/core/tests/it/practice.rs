@@ -8,7 +8,6 @@ use std::sync::{
 use clinicx_core::{
     CoreError, FACTS, PatientId, RoomId, ServiceId, StaffId,
     appointment::{self, Appointment, BookAppointment, TransitionInput},
-    cipher::FieldCipher,
     patient, room, service, staff, time_off, working_hours,
 };
 use clinicx_persistence::{TenantScope, TenantTransaction};
@@ -86,8 +85,10 @@ impl Practice {
 
     pub(crate) async fn patient(&self) -> PatientId {
         let input = serde_json::from_value(json!({ "family_name": "Doe", "given_name": "Jo" })).unwrap();
-        let cipher = FieldCipher::new([7; 32]);
-        self.write(async |tx| patient::create(tx, &self.scope, &cipher, input).await).await.unwrap().id
+        self.write(async |tx| patient::create(tx, &self.scope, &self.tenant.cipher, input).await)
+            .await
+            .unwrap()
+            .id
     }
 
     pub(crate) async fn staff(&self) -> StaffId {

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "what a test can't do without has failed")]
 
+mod keyring;
 mod lifecycle;
 mod provisioning;
 mod registry;

@@ -257,6 +257,7 @@ async fn one_superusers_login_can_serve_for_everything() {
         control: pool(SystemRole::Control).await,
         migrator: OwnerLogin::through_superuser(database.superuser_options(), &names),
         modules: clinicx_testing::database::modules(&[]),
+        keys: clinicx_testing::database::keys(),
         home: clinicx_testing::database::home(),
         others: Vec::new(),
         retention: Duration::ZERO,

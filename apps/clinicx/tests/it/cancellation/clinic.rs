@@ -6,9 +6,8 @@ use std::sync::{
 };
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use clinicx_core::{
-    AppointmentId, CoreError, PatientId, RoomId, ServiceId, StaffId, appointment, cipher::FieldCipher,
-};
+use clinicx_core::{AppointmentId, CoreError, PatientId, RoomId, ServiceId, StaffId, appointment};
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantConnection, TenantScope, TenantTarget, TenantTransaction};
 use clinicx_types::id::RequestId;
 use sea_orm::{ConnectionTrait, DbErr, FromQueryResult, raw_sql};
@@ -75,7 +74,7 @@ pub(crate) struct Clinic {
 pub(crate) struct Call {
     pub(crate) db: TenantConnection,
     pub(crate) scope: TenantScope,
-    pub(crate) cipher: Arc<FieldCipher>,
+    pub(crate) cipher: FieldCipher,
     pub(crate) canary: Arc<str>,
     pub(crate) patient: PatientId,
     pub(crate) staff: StaffId,
@@ -103,7 +102,7 @@ impl Clinic {
         db: TenantConnection,
         target: TenantTarget,
         scope: TenantScope,
-        cipher: Arc<FieldCipher>,
+        cipher: FieldCipher,
         canary: &str,
     ) -> Self {
         let template = Call {

@@ -1,6 +1,6 @@
 //! Each handler as it is served, dropped at each of its awaits: admission, the handler, the answer.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::collections::BTreeSet;
 
 use actix_web::{App, body::to_bytes, dev::Service, http::Method, test, test::TestRequest};
 use clinicx::{
@@ -72,7 +72,8 @@ impl Bench {
                 "test",
                 RULES.iter().map(|rule| rule.permission).collect(),
             );
-            let (db, cipher) = (platform.cluster.tenant(tenant.target()), Arc::clone(&platform.cipher));
+            let db = platform.cluster.tenant(tenant.target());
+            let cipher = platform.keyring.cipher(tenant.id).await.unwrap().lasting();
             clinics
                 .push(Clinic::furnish(db, tenant.target(), scope, cipher, &format!("Bench{number}x")).await);
             slugs.push(slug);

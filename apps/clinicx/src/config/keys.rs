@@ -1,0 +1,45 @@
+//! Keys that protect data at rest, and who keeps the master key.
+
+use std::{path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use super::Secret;
+
+/// Keys that protect data at rest. Whoever loses the master key loses every protected field.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KeysConfig {
+    /// Who wraps the tenants' data keys; when absent, `environment` where `master_key` is set, else `file`. What else
+    /// is configured goes on unwrapping what it once wrapped.
+    pub provider: Option<KeyProviderKind>,
+    /// The master key: 32 bytes in base64. Several are `1:…,2:…`, of which the highest version wraps.
+    pub master_key: Option<Secret>,
+    /// A file that holds it, one version a line when there are several; made in the state folder when nothing else
+    /// is configured.
+    pub master_key_file: Option<PathBuf>,
+    /// How long an unwrapped data key is kept in memory.
+    #[serde(with = "humantime_serde")]
+    pub cache_ttl: Duration,
+}
+
+impl Default for KeysConfig {
+    fn default() -> Self {
+        Self {
+            provider: None,
+            master_key: None,
+            master_key_file: None,
+            cache_ttl: Duration::from_secs(15 * 60),
+        }
+    }
+}
+
+/// Who keeps the master key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum KeyProviderKind {
+    /// A file.
+    File,
+    /// The configuration, as a rule the environment.
+    Environment,
+}
