@@ -4,7 +4,7 @@
 
 use chrono::{DateTime, Days, FixedOffset, MappedLocalTime, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
 use chrono_tz::{GapInfo, Tz};
-use clinicx_types::error::FieldError;
+use clinicx_types::{calendar, error::FieldError};
 
 use crate::error::CoreError;
 
@@ -46,9 +46,13 @@ pub enum WallTime {
 impl WallTime {
     /// Reads RFC 3339 (`2026-03-01T09:00:00+01:00`) or a local time (`2026-03-01T09:00`); `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        if let Ok(instant) = DateTime::parse_from_rfc3339(text) {
+        if let Ok(instant) = calendar::instant(text) {
             return whole_micros(instant.with_timezone(&Utc)).map(Self::Instant);
         }
+        // chrono would read years of any length and hours of one digit.
+        calendar::day(text.get(..10)?).ok()?;
+        let clock = |(at, byte): (usize, u8)| if at == 2 { byte == b':' } else { byte.is_ascii_digit() };
+        text.get(11..16)?.bytes().enumerate().all(clock).then_some(())?;
         ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"]
             .into_iter()
             .find_map(|format| NaiveDateTime::parse_from_str(text, format).ok())
@@ -290,6 +294,12 @@ mod tests {
             "2026-03-01T25:00",
             "tomorrow",
             "2026-03-01T09:00+1",
+            "2026-03-01T9:00",
+            "2026-3-01T09:00",
+            "0000-12-31T23:00",
+            "10000-01-01T09:00",
+            "+262142-12-31T09:00:00Z",
+            "-0001-01-01T09:00:00Z",
         ] {
             check(bad, None);
         }

@@ -5,6 +5,7 @@
 //! **Invariant:** nothing here does I/O, reads a clock or draws randomness on its own; [`clock::SystemClock`]
 //! and [`clock::RandomIds`] are the only two that may, and a request's scope hands them out.
 
+pub mod calendar;
 pub mod clock;
 pub mod error;
 pub mod id;

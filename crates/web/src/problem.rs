@@ -63,8 +63,13 @@ pub(crate) fn write(
 
 fn in_words(field: &FieldError, catalog: &Catalog, language: Language) -> FieldError {
     let mut field = field.clone();
+    let known = catalog.field(&field.code, language);
+    if known.is_none() {
+        tracing::error!(error.code = %field.code, language = language.tag(), "a field's code has no text");
+    }
+    // English words that nobody asked for are worse than general ones.
     if language != Language::English
-        && let Some(text) = catalog.field(&field.code, language)
+        && let Some(text) = known.or_else(|| catalog.field("invalid", language))
     {
         text.clone_into(&mut field.detail);
     }

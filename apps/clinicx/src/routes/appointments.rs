@@ -9,6 +9,7 @@ use clinicx_core::{
     },
     permission::{APPOINTMENT_READ, APPOINTMENT_VOID, APPOINTMENT_WRITE},
 };
+use clinicx_types::calendar;
 use clinicx_web::{Access, ApiError, Body, HttpModule, List, Operation, Path, Reply, TenantCx};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -129,10 +130,13 @@ fn transition(path: &'static str, id: &'static str, action: Action, summary: &'s
 #[serde(deny_unknown_fields)]
 struct Wanted {
     /// Those that start at this instant or later.
+    #[serde(default, deserialize_with = "calendar::optional_instant")]
     from: Option<DateTime<Utc>>,
     /// Those that start before this instant.
+    #[serde(default, deserialize_with = "calendar::optional_instant")]
     to: Option<DateTime<Utc>>,
     /// Those of this day of the clinic's own time.
+    #[serde(default, deserialize_with = "calendar::optional_day")]
     day: Option<NaiveDate>,
     /// Those of this member of staff.
     staff_id: Option<StaffId>,

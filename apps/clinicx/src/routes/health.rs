@@ -1,6 +1,6 @@
 //! Whether the service lives, whether it can serve, and its figures.
 
-use actix_web::http::StatusCode;
+use actix_web::http::{StatusCode, header};
 use clinicx_persistence::SystemExecutor;
 use clinicx_web::{Access, ApiError, HttpModule, Operation, Reply};
 use schemars::JsonSchema;
@@ -10,6 +10,8 @@ use serde::Serialize;
 use crate::wiring::Slot;
 
 /// The media type of Prometheus' text format.
+/// After how many seconds readiness is worth another look.
+const RETRY_AFTER_S: &str = "2";
 const PROMETHEUS: &str = "text/plain; version=0.0.4";
 
 /// What `/healthz` and `/readyz` say.
@@ -74,5 +76,5 @@ async fn readiness(slot: Slot) -> Result<Reply, ApiError> {
         return Ok(Reply::ok(&Health { status: "ok", failing: Vec::new() }));
     }
     let report = Health { status: "unavailable", failing: vec!["database"] };
-    Ok(Reply::json(StatusCode::SERVICE_UNAVAILABLE, &report))
+    Ok(Reply::json(StatusCode::SERVICE_UNAVAILABLE, &report).with_header(header::RETRY_AFTER, RETRY_AFTER_S))
 }

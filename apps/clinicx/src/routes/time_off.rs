@@ -6,6 +6,7 @@ use clinicx_core::{
     permission::{STAFF_READ, STAFF_WRITE},
     time_off::{self, CreateTimeOff, TimeOff, TimeOffFilter, UpdateTimeOff},
 };
+use clinicx_types::calendar;
 use clinicx_web::{Access, ApiError, Body, HttpModule, List, Operation, Path, Reply, TenantCx};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -56,8 +57,10 @@ pub fn module() -> HttpModule {
 #[serde(deny_unknown_fields)]
 struct Wanted {
     /// Those that end after this.
+    #[serde(default, deserialize_with = "calendar::optional_instant")]
     from: Option<DateTime<Utc>>,
     /// Those that start before this.
+    #[serde(default, deserialize_with = "calendar::optional_instant")]
     to: Option<DateTime<Utc>>,
 }
 

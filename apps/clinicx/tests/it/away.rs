@@ -21,6 +21,8 @@ async fn it_answers_503_and_ends_within_seconds() {
     operator.get("/platform/tenants").await.expect(200);
     drop(server);
     operator.get("/platform/tenants").await.expect_problem(503, "unavailable");
+    let ready = anonymous.get("//readyz").await;
+    assert_eq!((ready.status.as_u16(), ready.header("retry-after")), (503, "2"), "{}", ready.text);
     drop((anonymous, operator));
     let started = Instant::now();
     tokio::time::timeout(Duration::from_secs(60), service.stop()).await.expect("it ends");

@@ -16,6 +16,7 @@ mod bad_input;
 mod booking;
 mod cancellation;
 mod command;
+mod contract;
 mod dev;
 mod isolation;
 mod keys;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, FixedOffset, NaiveDate, Utc};
 use chrono_tz::Tz;
+use clinicx_types::calendar;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -136,6 +137,7 @@ pub struct BookAppointment {
     #[serde(default)]
     pub status: BookingStatus,
     /// Until when a pending one holds its slot; 10 minutes unless said otherwise, at most 7 days.
+    #[serde(default, deserialize_with = "calendar::optional_instant_with_offset")]
     pub hold_expires_at: Option<DateTime<FixedOffset>>,
     /// Whether it may be booked over others; needs the permission `appointment.overbook`.
     #[serde(default)]

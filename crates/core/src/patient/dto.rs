@@ -5,6 +5,7 @@
 use std::fmt;
 
 use chrono::{DateTime, NaiveDate, Utc};
+use clinicx_types::calendar;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -202,6 +203,7 @@ pub struct CreatePatient {
     /// Whether the person has died; yes when `deceased_on` is there.
     pub deceased: Option<bool>,
     /// When the person died.
+    #[serde(default, deserialize_with = "calendar::optional_day")]
     pub deceased_on: Option<NaiveDate>,
     /// The language that the person prefers, BCP 47.
     #[validate(length(max = 35), custom(function = language_tag))]
@@ -276,7 +278,7 @@ pub struct UpdatePatient {
     #[schemars(with = "bool")]
     pub deceased: Option<bool>,
     /// When the person died.
-    #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "calendar::nullable_day", skip_serializing_if = "Option::is_none")]
     pub deceased_on: Option<Option<NaiveDate>>,
     /// The language that the person prefers, BCP 47.
     #[serde(default, deserialize_with = "nullable", skip_serializing_if = "Option::is_none")]

@@ -3,6 +3,7 @@
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use chrono::{Datelike, Months, NaiveDate};
+use clinicx_types::calendar;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use sea_orm::{DeriveActiveEnum, EnumIter};
 use serde::{Deserialize, Serialize};
@@ -77,7 +78,7 @@ impl PartialDate {
         };
         let year = i32::try_from(number(year, 4)?).ok()?;
         let date = NaiveDate::from_ymd_opt(year, number(month, 2)?, number(day, 2)?)?;
-        Some(Self::new(date, DatePrecision::Day))
+        calendar::is_common(date).then(|| Self::new(date, DatePrecision::Day))
     }
 }
 
@@ -113,7 +114,7 @@ impl FromStr for PartialDate {
             10 if digits_at(&[4, 7]) => (text.to_owned(), DatePrecision::Day),
             _ => return Err(PartialDateError),
         };
-        let first = NaiveDate::parse_from_str(&full, "%Y-%m-%d").map_err(|_| PartialDateError)?;
+        let first = calendar::day(&full).map_err(|_| PartialDateError)?;
         Ok(Self { first, precision })
     }
 }
@@ -178,6 +179,8 @@ mod tests {
             "١٩٨٠",
             "1980/05",
             "+980",
+            "0000",
+            "0000-12-31",
         ] {
             check(bad, None);
         }
@@ -196,5 +199,6 @@ mod tests {
         check("31.02.1980", None);
         check("12-34-5678", None);
         check("+1.+1.1980", None);
+        check("01.01.0000", None);
     }
 }

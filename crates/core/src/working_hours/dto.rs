@@ -1,15 +1,13 @@
 //! What callers say and hear about working hours.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use clinicx_types::calendar;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use validator::Validate;
 
 use super::entity::Model;
-use crate::{
-    StaffId, WorkingHoursId,
-    patch_field::{nullable, present},
-};
+use crate::{StaffId, WorkingHoursId, patch_field::present};
 
 /// One line of a staff member's working hours.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -75,8 +73,10 @@ pub struct CreateWorkingHours {
     /// The IANA time zone of both; the clinic's unless said otherwise.
     pub time_zone: Option<String>,
     /// The first day on which it holds.
+    #[serde(default, deserialize_with = "calendar::optional_day")]
     pub valid_from: Option<NaiveDate>,
     /// The last day on which it holds.
+    #[serde(default, deserialize_with = "calendar::optional_day")]
     pub valid_until: Option<NaiveDate>,
 }
 
@@ -102,9 +102,9 @@ pub struct UpdateWorkingHours {
     #[schemars(with = "String")]
     pub time_zone: Option<String>,
     /// The first day on which it holds.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "calendar::nullable_day")]
     pub valid_from: Option<Option<NaiveDate>>,
     /// The last day on which it holds.
-    #[serde(default, deserialize_with = "nullable")]
+    #[serde(default, deserialize_with = "calendar::nullable_day")]
     pub valid_until: Option<Option<NaiveDate>>,
 }

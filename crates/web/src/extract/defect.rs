@@ -35,8 +35,9 @@ pub(super) fn read(message: &str) -> Defect<'_> {
     let quoted = |prefix: &str| message.strip_prefix(prefix).and_then(|rest| rest.split('`').next());
     let expected = || message.rsplit_once(", expected ").map(|(_, rest)| rest.trim_end());
     let must_be = |code: &'static str| {
-        let detail =
-            expected().map_or_else(|| "is not acceptable".to_owned(), |what| format!("must be {what}"));
+        let detail = expected()
+            .and_then(in_json)
+            .map_or_else(|| "is not acceptable".to_owned(), |what| format!("must be {what}"));
         Defect { code, detail, member: None }
     };
     if let Some(name) = quoted("missing field `") {
@@ -62,6 +63,31 @@ pub(super) fn read(message: &str) -> Defect<'_> {
     }
 }
 
+/// Says in the words of JSON what serde's own visitors expect in those of Rust; `None` for what would name a type.
+fn in_json(expected: &str) -> Option<&str> {
+    let words = match expected {
+        "a boolean" => "true or false",
+        "i8" | "i16" | "i32" | "i64" | "i128" | "isize" => "a whole number in range",
+        "u8" | "u16" | "u32" | "u64" | "u128" | "usize" => "a whole number from 0 on, in range",
+        "f32" | "f64" => "a number",
+        "a sequence" => "an array",
+        "a map" => "an object",
+        "unit" => "null",
+        "option" => "a value or null",
+        "string or map" => "one of the known words",
+        _ => match expected.split_once(' ') {
+            Some(("struct", _)) => "an object",
+            Some(("enum", _)) => "one of the known words",
+            Some(("tuple", _)) => "an array",
+            Some(("a", rest)) if rest.starts_with("nonzero ") => "a whole number in range, not 0",
+            Some(("unit" | "variant", _)) => return None,
+            _ if expected.contains("::") => return None,
+            _ => expected,
+        },
+    };
+    Some(words)
+}
+
 /// Makes the error of a wrong member of a JSON body.
 pub(super) fn in_body(path: &Path, message: &str) -> FieldError {
     let defect = read(message);
@@ -84,4 +110,26 @@ pub(super) fn in_query(path: &Path, message: &str) -> FieldError {
         .or(defect.member)
         .unwrap_or_default();
     FieldError::new(format!("?{name}"), defect.code, defect.detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_expected_is_said_in_the_words_of_json() {
+        let check = |message: &str, detail: &str| assert_eq!(read(message).detail, detail, "{message}");
+        check("invalid type: string \"x\", expected i16", "must be a whole number in range");
+        check("invalid value: integer `300`, expected u8", "must be a whole number from 0 on, in range");
+        check("invalid type: map, expected a boolean", "must be true or false");
+        check("invalid type: sequence, expected struct CreatePatient", "must be an object");
+        check("invalid type: integer `1`, expected a sequence", "must be an array");
+        check("invalid type: integer `1`, expected string or map", "must be one of the known words");
+        check("invalid type: null, expected enum Gender", "must be one of the known words");
+        check("invalid type: null, expected tuple struct Id", "must be an array");
+        check("invalid type: null, expected variant identifier", "is not acceptable");
+        check("invalid type: null, expected a::b::C", "is not acceptable");
+        check("invalid type: null, expected a UUID string", "must be a UUID string");
+        check("unknown variant `x`, expected `a` or `b`", "must be `a` or `b`");
+    }
 }

@@ -6,7 +6,7 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value, error::Category};
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
 
-use super::defect;
+use super::{defect, strict::Strict};
 use crate::error::ApiError;
 
 /// How deep arrays and objects may nest.
@@ -16,14 +16,18 @@ const MAX_DEPTH: usize = 32;
 pub(super) fn read<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, ApiError> {
     check_syntax(body)?;
     let mut source = serde_json::Deserializer::from_slice(body);
-    let value: T = serde_path_to_error::deserialize(&mut source).map_err(|error| {
+    let value: T = serde_path_to_error::deserialize(Strict(&mut source)).map_err(|error| {
         let inner = error.inner();
-        if inner.classify() == Category::Data {
-            let message = inner.to_string();
-            let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(text, _)| text);
-            ApiError::invalid(vec![defect::in_body(error.path(), message)])
-        } else {
-            not_json(inner)
+        let message = inner.to_string();
+        let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(text, _)| text);
+        match inner.classify() {
+            Category::Data => ApiError::invalid(vec![defect::in_body(error.path(), message)]),
+            // JSON knows numbers of any size.
+            Category::Syntax if message == "number out of range" => {
+                let place = defect::pointer(error.path());
+                ApiError::invalid_field(place, "out_of_range", "must be a smaller number")
+            }
+            Category::Syntax | Category::Io | Category::Eof => not_json(inner),
         }
     })?;
     refuse_nul(body)?;
@@ -223,7 +227,9 @@ mod tests {
         check(r#"{"secret": 1, "#, 400, &[]);
         check(r#"{"name": "\ud800"}"#, 400, &[]);
         check(&"[".repeat(200), 400, &[]);
-        check("[]", 422, &[("", "wrong_length")]);
+        check("[]", 422, &[("", "wrong_type")]);
+        check(r#"["a", []]"#, 422, &[("", "wrong_type")]);
+        check(r#"{"name": "a", "parts": [{"size": 1}, [1]]}"#, 422, &[("/parts/1", "wrong_type")]);
         check("7", 422, &[("", "wrong_type")]);
         check("{}", 422, &[("/name", "required")]);
         check(r#"{"name": "a", "name": "b"}"#, 422, &[("/name", "duplicate")]);
@@ -235,6 +241,9 @@ mod tests {
             &[("/parts/1/size", "wrong_type")],
         );
         check(r#"{"name": "a", "parts": [{"size": 300}]}"#, 422, &[("/parts/0/size", "out_of_range")]);
+        check(r#"{"name": "a", "parts": [{"size": 1e999}]}"#, 422, &[("/parts/0/size", "out_of_range")]);
+        let long = format!(r#"{{"name": {}}}"#, "9".repeat(500));
+        check(&long, 422, &[("/name", "out_of_range")]);
         check(r#"{"name": "a\u0000"}"#, 422, &[("/name", "nul_character")]);
         check(
             r#"{"name": "secret", "parts": [{"size": 1}, {"size": 0}, {"size": 10}]}"#,

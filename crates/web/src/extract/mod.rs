@@ -6,6 +6,7 @@ mod json;
 mod list;
 mod path;
 mod query;
+mod strict;
 mod text;
 
 use actix_web::{HttpRequest, web::Bytes};

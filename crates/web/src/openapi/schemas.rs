@@ -79,10 +79,12 @@ impl Schemas {
 /// Put behind the names of inputs.
 const INPUT_MARK: &str = "Input";
 
-/// Makes references in an input's schema point to inputs.
+/// Makes references in an input's schema point to inputs, and takes out defaults that are `null`: an absent member
+/// of a PATCH leaves things as they are, and most can't be `null` at all.
 fn mark_as_input(schema: &mut Value) {
     match schema {
         Value::Object(members) => {
+            members.retain(|name, value| name != "default" || !value.is_null());
             for (name, value) in members {
                 match value {
                     Value::String(path) if name == "$ref" && path.starts_with(PREFIX) => {
