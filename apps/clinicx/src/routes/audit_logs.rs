@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use clinicx_audit::trail::{self, AuditLog, PlatformAuditLog, TrailFilter};
 use clinicx_core::permission::AUDIT_READ;
 use clinicx_tenancy::registry;
-use clinicx_types::name::TenantSlug;
+use clinicx_types::{calendar, name::TenantSlug};
 use clinicx_web::{Access, ApiError, CallerCx, HttpModule, List, Operation, Reply, TenantCx};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -55,8 +55,10 @@ struct Wanted {
     /// Those about this thing.
     entity_id: Option<Uuid>,
     /// Those written at this instant or later.
+    #[serde(default, deserialize_with = "calendar::optional_instant")]
     from: Option<DateTime<Utc>>,
     /// Those written before this instant.
+    #[serde(default, deserialize_with = "calendar::optional_instant")]
     to: Option<DateTime<Utc>>,
 }
 
@@ -78,8 +80,10 @@ struct PlatformWanted {
     /// Those about this thing.
     entity_id: Option<Uuid>,
     /// Those written at this instant or later.
+    #[serde(default, deserialize_with = "calendar::optional_instant")]
     from: Option<DateTime<Utc>>,
     /// Those written before this instant.
+    #[serde(default, deserialize_with = "calendar::optional_instant")]
     to: Option<DateTime<Utc>>,
 }
 
