@@ -5,6 +5,7 @@ use std::{fmt::Write, time::Duration};
 use clinicx_types::{
     id::TenantId,
     name::{DatabaseName, RoleName},
+    sabotage::{Bug, planted},
 };
 
 use crate::{options::Timeouts, target::TenantTarget};
@@ -75,7 +76,14 @@ impl Subject {
         }
         match self {
             Self::Tenant(target) => {
-                sql.set(format_args!("search_path TO {}, pg_temp", target.schema.quoted()));
+                let schema = target.schema.quoted();
+                if planted(Bug::PublicOnPath) {
+                    sql.set(format_args!("search_path TO public, {schema}, pg_temp"));
+                } else if planted(Bug::TemporaryFirst) {
+                    sql.set(format_args!("search_path TO pg_temp, {schema}"));
+                } else {
+                    sql.set(format_args!("search_path TO {schema}, pg_temp"));
+                }
                 sql.set(format_args!("app.current_tenant TO '{}'", target.tenant_id));
                 sql.limits(&terms.timeouts);
                 let name = format!("clinicx:{}", target.schema.as_str());

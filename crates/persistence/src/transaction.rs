@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
+use clinicx_types::sabotage::{Bug, planted};
 use futures_util::StreamExt;
 use sea_orm::{QueryResult, Statement};
 use tokio::sync::MutexGuard;
@@ -140,7 +141,10 @@ impl Transaction {
             self.marks().abandoned = true;
             // Otherwise something still runs on it, which will find the mark.
             if let Ok(mut place) = self.lease.try_lock() {
-                drop(place.take());
+                match place.take() {
+                    Some(lease) if planted(Bug::ParkedWhileBusy) => lease.park(),
+                    lease => drop(lease),
+                }
             }
             return;
         };

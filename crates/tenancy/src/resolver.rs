@@ -3,7 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use clinicx_persistence::SystemConnection;
-use clinicx_types::{id::TenantId, name::TenantSlug};
+use clinicx_types::{
+    id::TenantId,
+    name::TenantSlug,
+    sabotage::{Bug, planted},
+};
 use moka::future::Cache;
 
 use crate::{error::TenancyError, module::ModuleRegistry, registry, tenant::Tenant};
@@ -78,7 +82,12 @@ impl Resolver {
             };
             Ok::<_, TenancyError>(found.map(Arc::new))
         };
-        let found = self.cache.try_get_with(key.clone(), look_up).await;
+        let cached_as = if planted(Bug::CacheWithoutTenant) {
+            Key::Id(TenantId::new(uuid::Uuid::nil()))
+        } else {
+            key.clone()
+        };
+        let found = self.cache.try_get_with(cached_as, look_up).await;
         found.map_err(|error| TenancyError::clone(&error))?.ok_or(TenancyError::UnknownTenant)
     }
 }

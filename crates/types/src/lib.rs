@@ -16,6 +16,7 @@ pub mod name;
 pub mod page;
 pub mod permission;
 pub mod range;
+pub mod sabotage;
 pub mod version;
 
 pub use chrono;

@@ -1,7 +1,11 @@
 //! Cursors: where a list goes on, sealed for one tenant, one operation and one filter.
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use clinicx_types::{error::FieldError, page::CursorKey};
+use clinicx_types::{
+    error::FieldError,
+    page::CursorKey,
+    sabotage::{Bug, planted},
+};
 
 use crate::{context::Cx, error::ApiError, seal::Sealer};
 
@@ -17,7 +21,11 @@ pub(crate) struct Seal(Sealer);
 
 impl Seal {
     pub(crate) fn new(cx: &Cx, filter: &[u8]) -> Self {
-        let tenant = cx.0.tenant.as_ref().map(|(entry, _)| entry.id.uuid());
+        let tenant =
+            cx.0.tenant
+                .as_ref()
+                .filter(|_| !planted(Bug::CursorWithoutTenant))
+                .map(|(entry, _)| entry.id.uuid());
         let tenant = tenant.map(|id| id.into_bytes().to_vec()).unwrap_or_default();
         let context = [&tenant[..], cx.0.operation.id.as_bytes(), filter];
         Self::derive(&cx.0.kit.options().key, &context)

@@ -23,6 +23,7 @@ mod keys;
 mod lifecycle;
 mod metadata;
 mod program;
+mod scoping;
 mod soak;
 mod support;
 mod tokens;

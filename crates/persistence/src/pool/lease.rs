@@ -5,6 +5,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 use clinicx_types::{
     id::TenantId,
     name::{DatabaseName, RoleName},
+    sabotage::{Bug, planted},
 };
 use sea_orm::ConnAcquireErr;
 use sqlx::{AssertSqlSafe, Connection as _, Executor, PgConnection, Row};
@@ -112,7 +113,7 @@ impl Lease {
 
     /// Applies a tenant for as long as the connection serves it, unless that is so already.
     pub(crate) async fn apply(&mut self, subject: &Arc<Subject>) -> Result<(), sqlx::Error> {
-        if self.connection.serves(subject) {
+        if self.connection.serves(subject) || (self.connection.tag.is_some() && planted(Bug::NoReset)) {
             return Ok(());
         }
         // From here on until the server has acknowledged, nobody knows what is applied.
@@ -121,6 +122,9 @@ impl Lease {
             Some(_) => Reach::SessionOnSameTerms,
             None => Reach::Session,
         };
+        if planted(Bug::TagTooEarly) {
+            self.connection.tag(subject);
+        }
         let settings = subject.settings(reach, &self.guard.pool.settings.terms);
         // The driver's shortest way to run a batch, which also tells whether a transaction is open after it: it says
         // `BeginFailed` when the whole batch was acknowledged and none is. A test holds the driver to that.
