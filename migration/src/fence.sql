@@ -45,7 +45,8 @@ policy AS (
     JOIN pg_catalog.pg_policy AS p ON p.polrelid = t.relation_id
     CROSS JOIN LATERAL (
         SELECT pg_catalog.format(
-            'COALESCE((current_setting(''app.current_tenant''::text, true) = ''%s''::text), false)', t.id
+            'COALESCE(((current_setting(''app.current_tenant''::text, true) = ''%s''::text) '
+            'AND (CURRENT_USER = ANY (ARRAY[''%s''::name, ''%s''::name]))), false)', t.id, t.schema, $2
         ) AS expression
     ) AS e
     GROUP BY t.relation_id
@@ -175,7 +176,16 @@ UNION ALL
 SELECT t.schema, t.relation, 'trigger', CAST(g.tgname AS text)
 FROM relation AS t
 JOIN pg_catalog.pg_trigger AS g ON g.tgrelid = t.relation_id
-WHERE NOT g.tgisinternal
+WHERE NOT g.tgisinternal AND g.tgfoid IS DISTINCT FROM pg_catalog.to_regprocedure('public.refuse_truncate()')
+
+UNION ALL
+SELECT t.schema, t.relation, 'truncate_guard_missing', NULL
+FROM tenant_table AS t
+WHERE NOT EXISTS (
+    SELECT FROM pg_catalog.pg_trigger AS g
+    WHERE g.tgrelid = t.relation_id AND g.tgfoid = pg_catalog.to_regprocedure('public.refuse_truncate()')
+        -- Before TRUNCATE, for each statement.
+        AND g.tgtype = 34 AND g.tgenabled = 'O' AND g.tgqual IS NULL)
 
 UNION ALL
 SELECT t.schema, t.relation, 'foreign_key_disabled', CAST(g.tgname AS text)

@@ -68,6 +68,7 @@ function_right (schema, name, owner, definer, grantees) AS (
            ('public', 'set_current_tenant', $1, true, ARRAY[$3, $4, $5, $6]),
            ('public', 'tenant_id_of', $1, true, ARRAY['PUBLIC']),
            ('public', 'tenant_audit_logs', $1, true, ARRAY['PUBLIC']),
+           ('public', 'refuse_truncate', $1, false, CAST('{}' AS text[])),
            ('provisioning', 'check_name', $2, false, ARRAY[$7]),
            ('provisioning', 'make_tenant', $2, true, ARRAY[$7]),
            ('provisioning', 'fence_tenant', $2, true, ARRAY[$7]),

@@ -13,6 +13,7 @@ pub mod roles;
 pub mod script;
 mod sealed_audit;
 mod tenant_keys;
+mod truncate_guard;
 
 pub use migrator::{LEDGER, Report, SystemMigrationError, SystemMigrator, migrate, pending};
 pub use roles::{RoleNames, SystemRole};
@@ -38,4 +39,5 @@ const LIST: &[SystemMigration] = &[
     identity::MIGRATION,
     sealed_audit::MIGRATION,
     tenant_keys::MIGRATION,
+    truncate_guard::MIGRATION,
 ];

@@ -12,7 +12,10 @@
 //!
 //! The logins are made without a password: an administrator sets those that are used, with `\password`.
 
-use clinicx_types::name::{NameError, RoleName};
+use clinicx_types::{
+    name::{NameError, RoleName},
+    sabotage::{Bug, planted},
+};
 use sqlx::{ConnectOptions, Connection, Executor, PgConnection, postgres::PgConnectOptions};
 
 use super::SystemMigrationError;
@@ -93,7 +96,11 @@ impl RoleNames {
 
     /// Returns the script that creates or repairs the roles, for an administrator who runs it by hand.
     pub fn script(&self) -> String {
-        self.fill(&SCRIPT.replace("{database}", DATABASE))
+        let script = match planted(Bug::MissingRevoke) {
+            true => SCRIPT.replace("OR p.oid = 'set_config(text, text, boolean)'::regprocedure", ""),
+            false => SCRIPT.to_owned(),
+        };
+        self.fill(&script.replace("{database}", DATABASE))
     }
 
     fn fill(&self, template: &str) -> String {

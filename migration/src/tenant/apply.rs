@@ -15,7 +15,7 @@ use rand::RngExt;
 use sea_orm::{DbErr, FromQueryResult, Statement, raw_sql};
 
 use super::{
-    ledger,
+    fences, ledger,
     plan::{LedgerError, Plan, PlanError, PlannedMigration},
     render,
     script::ScriptTarget,
@@ -269,6 +269,9 @@ async fn bring_forward(
             name: planned.migration.name,
             took: started.elapsed(),
         });
+    }
+    if let Some(statement) = fences::statement(&target) {
+        tx.run("put the fences up", statement).await?;
     }
     let rows: Vec<(&PlannedMigration, Option<Duration>)> =
         pending.iter().zip(applied.iter().map(|one| Some(one.took))).collect();

@@ -6,6 +6,7 @@ use clinicx_types::version::SchemaVersion;
 
 use super::{
     apply::{self, MigrateError, Subject},
+    fences,
     ledger::{self, Origin},
     plan::{Plan, PlannedMigration},
     script::Script,
@@ -14,7 +15,8 @@ use crate::owner::{OwnerLogin, OwnerTransaction};
 
 /// Marks the first migrations of each named module as applied, up to the given number, and writes the registry.
 ///
-/// What they would have made must stand there already, fences included: [`crate::fence::check`] tells.
+/// What they would have made must stand there already; the fences around it are put up. [`crate::fence::check`] tells
+/// what is missing then.
 ///
 /// # Errors
 /// [`MigrateError::BaselineTooFar`], [`MigrateError::AlreadyInLedger`], [`MigrateError::UnknownTenant`],
@@ -62,6 +64,9 @@ async fn write(
         let mut script = Script::new(target.clone());
         ledger::create(&mut script);
         tx.run("create the ledger", script.into_statements().join(";\n")).await?;
+    }
+    if let Some(statement) = fences::statement(&target) {
+        tx.run("put the fences up", statement).await?;
     }
     let is_claimed =
         |one: &&PlannedMigration| upto.get(one.module).is_some_and(|claimed| one.position <= *claimed);

@@ -1,7 +1,7 @@
 //! The tenants' migrations: one ordered list for each module, and what applies them to a schema.
 //!
-//! [`plan`] orders the modules and tells what is pending, [`render`] writes the SQL, [`apply`] brings one tenant
-//! forward, [`fleet`] all of them, [`baseline`] adopts a schema whose tables exist already. What was applied
+//! [`plan`] orders the modules and tells what is pending, [`render`] writes the SQL, [`fences`] guards what it made, [`apply`] brings
+//! one tenant forward, [`fleet`] all of them, [`baseline`] adopts a schema whose tables exist already. What was applied
 //! stands in each schema's own [`ledger`].
 
 pub mod apply;
@@ -9,6 +9,7 @@ pub mod baseline;
 pub mod billing;
 pub mod core;
 pub mod dental;
+pub mod fences;
 pub mod fleet;
 pub mod ledger;
 pub mod plan;

@@ -4,7 +4,7 @@ use clinicx_types::{id::TenantId, name::SchemaName, uuid::Uuid};
 use sha2::{Digest, Sha256};
 
 use super::{
-    TenantMigration, ledger,
+    TenantMigration, fences, ledger,
     plan::{Plan, PlannedMigration},
     script::{Script, ScriptTarget},
 };
@@ -12,7 +12,7 @@ use super::{
 /// The tenant for whom a migration is written when its checksum is taken.
 const PLACEHOLDER: Uuid = Uuid::from_u128(0x0000_0000_0000_7000_8000_0000_0000_0000);
 
-/// Writes the whole plan for a new, empty schema: the ledger, every migration, the ledger's rows.
+/// Writes the whole plan for a new, empty schema: the ledger, every migration, the fences, the ledger's rows.
 ///
 /// The script is one batch for a transaction whose search path is the schema ([`settings`]); the same tenant and
 /// the same plan always give the same text.
@@ -23,6 +23,7 @@ pub fn whole(plan: &Plan, target: &ScriptTarget) -> String {
         (planned.migration.up)(&mut script);
     }
     let mut statements = script.into_statements();
+    statements.extend(fences::statement(target));
     let rows: Vec<_> = plan.migrations().iter().map(|planned| (planned, None)).collect();
     statements.extend(ledger::insert(target, &rows, ledger::Origin::Applied));
     batch(statements)

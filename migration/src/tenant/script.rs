@@ -3,6 +3,7 @@
 use clinicx_types::{
     id::TenantId,
     name::{SchemaName, TenantRole},
+    sabotage::{Bug, planted},
 };
 use sea_orm::sea_query::{
     Alias, ColumnDef, Expr, ForeignKeyCreateStatement, Iden, IndexCreateStatement, IntoIden,
@@ -135,6 +136,9 @@ impl Script {
             format!("ALTER TABLE \"{table}\" FORCE ROW LEVEL SECURITY"),
             format!("CREATE POLICY tenant_isolation ON \"{table}\" USING ({mine}) WITH CHECK ({mine})"),
         ]);
+        if planted(Bug::RowSecurityNotForced) {
+            self.statements.retain(|statement| !statement.contains("FORCE ROW LEVEL SECURITY"));
+        }
         if let Some(role) = &self.target.role {
             let rights = match access {
                 Access::ReadWrite => "SELECT, INSERT, UPDATE, DELETE",

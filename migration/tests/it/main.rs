@@ -4,6 +4,7 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "what a test can't do without has failed"
 )]
 
@@ -13,5 +14,6 @@ mod escalation;
 mod fences;
 mod functions;
 mod ledger;
+mod poisoned;
 mod roles;
 mod system;
