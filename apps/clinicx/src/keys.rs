@@ -12,9 +12,10 @@ use std::{
 use anyhow::Context;
 use base64::{Engine, prelude::BASE64_STANDARD};
 use clinicx_keys::{KeyProvider, KeyProviders, local::LocalProvider};
+use clinicx_vault::{TokenSource, VaultOptions, VaultProvider};
 use zeroize::Zeroizing;
 
-use crate::config::{Config, KeyProviderKind, Profile, Secret};
+use crate::config::{Config, KeyProviderKind, Profile, Secret, VaultConfig};
 
 /// The bytes of a key.
 pub const KEY_BYTES: usize = 32;
@@ -47,14 +48,12 @@ pub fn data_keys(config: &Config) -> anyhow::Result<DataKeys> {
         Some(_) => KeyProviderKind::Environment,
         None => KeyProviderKind::File,
     });
-    let environment = match (&keys.master_key, kind) {
-        (Some(text), _) => Some(parsed("keys.master_key", LocalProvider::ENVIRONMENT, text.expose())?),
-        (None, KeyProviderKind::Environment) => {
-            anyhow::bail!(
-                "keys.provider is environment, and keys.master_key (CLINICX_KEYS__MASTER_KEY) is not set"
-            )
-        }
-        (None, KeyProviderKind::File) => None,
+    let environment = match &keys.master_key {
+        Some(text) => Some(parsed("keys.master_key", LocalProvider::ENVIRONMENT, text.expose())?),
+        None if kind == KeyProviderKind::Environment => anyhow::bail!(
+            "keys.provider is environment, and keys.master_key (CLINICX_KEYS__MASTER_KEY) is not set"
+        ),
+        None => None,
     };
     let file = if kind == KeyProviderKind::File || keys.master_key_file.is_some() {
         let text = file_text("keys.master_key", keys.master_key_file.as_deref(), config, "master.key")?;
@@ -62,14 +61,54 @@ pub fn data_keys(config: &Config) -> anyhow::Result<DataKeys> {
     } else {
         None
     };
-    let (primary, other) = match kind {
-        KeyProviderKind::Environment => (environment, file),
-        KeyProviderKind::File => (file, environment),
+    let vault = if kind == KeyProviderKind::Vault || keys.vault.address.is_some() {
+        Some(Arc::new(vault(&keys.vault)?))
+    } else {
+        None
     };
+    let local = match kind {
+        KeyProviderKind::Environment => environment.clone().or_else(|| file.clone()),
+        KeyProviderKind::File | KeyProviderKind::Vault => file.clone().or_else(|| environment.clone()),
+    };
+    let dynamic = |provider: Arc<LocalProvider>| -> Arc<dyn KeyProvider> { provider };
+    let all = [
+        (KeyProviderKind::File, file.map(dynamic)),
+        (KeyProviderKind::Environment, environment.map(dynamic)),
+        (KeyProviderKind::Vault, vault.map(|provider| -> Arc<dyn KeyProvider> { provider })),
+    ];
+    let (mut primary, mut others) = (None, Vec::new());
+    for (of_kind, provider) in all {
+        match provider {
+            Some(provider) if of_kind == kind => primary = Some(provider),
+            provider => others.extend(provider),
+        }
+    }
     let primary = primary.context("keys.provider names what is not configured")?;
-    let local = Some(Arc::clone(&primary));
-    let others = other.into_iter().map(|other| -> Arc<dyn KeyProvider> { other });
     Ok(DataKeys { providers: KeyProviders::new(primary).with_others(others), local })
+}
+
+fn vault(config: &VaultConfig) -> anyhow::Result<VaultProvider> {
+    let address =
+        config.address.as_deref().context("keys.provider is vault, and keys.vault.address is not set")?;
+    let token = match (&config.token, &config.token_file) {
+        (Some(token), None) => TokenSource::Given(token.expose().to_owned().into()),
+        (None, Some(file)) => TokenSource::File(file.clone()),
+        _ => anyhow::bail!("keys.vault needs either token or token_file"),
+    };
+    let read = |file: &PathBuf| {
+        fs::read(file).with_context(|| format!("read keys.vault.ca_file {}", file.display()))
+    };
+    let options = VaultOptions {
+        address: address.parse().context("keys.vault.address is no URL")?,
+        mount: config.mount.clone(),
+        key: config.key.clone(),
+        namespace: config.namespace.clone(),
+        token,
+        ca_pem: config.ca_file.as_ref().map(read).transpose()?,
+        timeout: config.timeout,
+        attempts: config.attempts,
+    };
+    VaultProvider::new(options).context("keys.vault")
 }
 
 fn parsed(name: &str, provider: &'static str, text: &str) -> anyhow::Result<Arc<LocalProvider>> {

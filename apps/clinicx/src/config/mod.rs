@@ -9,7 +9,7 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use clinicx_persistence::{ApplyMode, ClusterKind};
 use serde::{Deserialize, Serialize};
 
-pub use keys::{KeyProviderKind, KeysConfig};
+pub use keys::{KeyProviderKind, KeysConfig, VaultConfig};
 pub use load::{ConfigError, load};
 pub use secret::Secret;
 

@@ -11,6 +11,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clinicx-persistence", &["clinicx-types"]),
     ("clinicx-migration", &["clinicx-types", "clinicx-persistence"]),
     ("clinicx-keys", &["clinicx-types", "clinicx-persistence"]),
+    ("clinicx-vault", &["clinicx-keys"]),
     ("clinicx-tenancy", &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-keys"]),
     ("clinicx-identity", &["clinicx-types", "clinicx-persistence"]),
     ("clinicx-core", &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-keys"]),
