@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use clinicx_keys::sealed::SealedColumn;
 use clinicx_migration::tenant;
 use clinicx_tenancy::{Module, ModuleError, ModuleRegistry};
 use clinicx_web::{Api, ApiDefect, ApiInfo, HttpModule, Kit, KitOptions};
@@ -28,6 +29,11 @@ pub fn registry() -> Result<ModuleRegistry, ModuleError> {
         Module { name: "billing", migrations: tenant::billing::MIGRATIONS, facts: clinicx_billing::FACTS },
         Module { name: "dental", migrations: tenant::dental::MIGRATIONS, facts: clinicx_dental::FACTS },
     ])
+}
+
+/// Returns the columns of every module whose values are sealed.
+pub fn sealed_columns() -> Vec<SealedColumn> {
+    clinicx_core::sealed::COLUMNS.to_vec()
 }
 
 /// Returns the routes.

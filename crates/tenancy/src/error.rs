@@ -55,6 +55,9 @@ pub enum TenancyError {
     /// The tenant's schema and this program's migrations do not agree.
     #[error("the schema can't be brought forward")]
     Migration(#[source] Box<MigrateError>),
+    /// Values are sealed under the key, or it is not retired for long enough.
+    #[error("the key is still in use, or was until a moment ago")]
+    KeyInUse,
     /// The tenant's data key could not be made or wrapped.
     #[error("the tenant's data key can't be made")]
     Keys(#[from] KeyError),
@@ -91,9 +94,10 @@ impl From<MigrateError> for TenancyError {
 impl DomainError for TenancyError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::SlugTaken | Self::RefusedTransition { .. } | Self::RetentionNotOver { .. } => {
-                ErrorKind::Conflict
-            }
+            Self::SlugTaken
+            | Self::RefusedTransition { .. }
+            | Self::RetentionNotOver { .. }
+            | Self::KeyInUse => ErrorKind::Conflict,
             Self::Invalid(_) => ErrorKind::Invalid,
             Self::UnknownTenant => ErrorKind::NotFound,
             Self::Suspended => ErrorKind::Forbidden,
@@ -119,6 +123,7 @@ impl DomainError for TenancyError {
             Self::RefusedTransition { .. } => "transition_refused",
             Self::RetentionNotOver { .. } => "retention_not_over",
             Self::Migration(_) => "internal",
+            Self::KeyInUse => "in_use",
             Self::Keys(error) => error.code(),
             Self::Database(failure) => failure.code(),
         }

@@ -363,7 +363,10 @@ async fn update_in(
 }
 
 /// Commits what went well and rolls back what did not. A transaction that is merely dropped costs its connection.
-async fn settle<T>(tx: SystemTransaction, result: Result<T, TenancyError>) -> Result<T, TenancyError> {
+pub(crate) async fn settle<T>(
+    tx: SystemTransaction,
+    result: Result<T, TenancyError>,
+) -> Result<T, TenancyError> {
     match result {
         Ok(value) => tx.commit().await.map(|()| value).map_err(TenancyError::from),
         Err(error) => {

@@ -2,6 +2,7 @@
 
 pub mod dev;
 pub mod doctor;
+pub mod keys;
 pub mod migrate;
 pub mod openapi;
 pub mod output;
@@ -61,6 +62,9 @@ pub enum Command {
     /// Manage users
     #[command(subcommand)]
     User(user::UserCommand),
+    /// Manage the keys of protected fields
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -91,6 +95,7 @@ pub async fn run(cli: Cli) -> Result<Outcome, Failed> {
         Command::Migrate(command) => migrate::run(config, command, &output).await,
         Command::Tenant(command) => tenant::run(config, command, &output).await,
         Command::User(command) => user::run(config, command, &output).await,
+        Command::Keys(command) => keys::run(config, command, &output).await,
         Command::Openapi | Command::Completions { .. } => Ok(Outcome::Done),
     }
 }

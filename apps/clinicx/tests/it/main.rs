@@ -19,6 +19,7 @@ mod command;
 mod contract;
 mod dev;
 mod isolation;
+mod key_rotation;
 mod keys;
 mod lifecycle;
 mod metadata;
