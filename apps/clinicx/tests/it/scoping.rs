@@ -46,7 +46,7 @@ async fn an_idempotency_key_is_its_users_and_its_clinics_own() {
     let ada = login("ada@one.example", "one").await;
     let ada_elsewhere = login("ada@one.example", "two").await;
     let bob = login("bob@one.example", "one").await;
-    let key = "the same key for everybody";
+    let key = "the-same-key-for-everybody";
     let first = add_patient(&ada, key).await;
     assert_eq!(add_patient(&ada, key).await["id"], first["id"]);
     let others = [add_patient(&bob, key).await, add_patient(&ada_elsewhere, key).await];
