@@ -14,6 +14,7 @@ mod audit;
 mod away;
 mod bad_input;
 mod booking;
+mod browser;
 mod cancellation;
 mod command;
 mod contract;
