@@ -9,7 +9,7 @@ use clinicx_identity::IdentityError;
 use clinicx_persistence::TenantConnection;
 use clinicx_tenancy::{TenancyError, Tenant};
 use clinicx_types::id::TenantId;
-use clinicx_web::{ApiError, Caller, Denial, Disclosure, Gatekeeper, TenantEntry};
+use clinicx_web::{ApiError, Caller, Denial, Disclosure, Gatekeeper, TenantEntry, TenantLimits};
 use serde_json::json;
 
 use crate::wiring::Platform;
@@ -34,8 +34,20 @@ impl Gate {
             locale: tenant.locale.as_str().into(),
             modules: tenant.modules.clone(),
             target: tenant.target(),
+            limits: limits(&tenant.limits),
             refusal: self.platform.resolver.require_served(tenant).err().map(ApiError::from),
         }
+    }
+}
+
+/// Reads a tenant's own limits.
+fn limits(given: &serde_json::Value) -> TenantLimits {
+    let number = |name| given.get(name)?.as_u64().and_then(|number| u32::try_from(number).ok());
+    TenantLimits {
+        requests_per_second: number("requests_per_second"),
+        burst: number("burst"),
+        concurrent_requests: number("concurrent_requests"),
+        connections: number("connections"),
     }
 }
 
@@ -68,7 +80,7 @@ impl Gatekeeper for Gate {
 
     fn connection(&self, tenant: &TenantEntry) -> Result<TenantConnection, ApiError> {
         if tenant.target.cluster == *self.platform.cluster.name() {
-            Ok(self.platform.cluster.tenant(tenant.target.clone()))
+            Ok(self.platform.cluster.tenant_with(tenant.target.clone(), tenant.limits.connections))
         } else {
             Err(ApiError::unavailable())
         }

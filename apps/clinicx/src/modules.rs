@@ -81,7 +81,14 @@ pub fn kit(platform: &Platform) -> anyhow::Result<Kit> {
     let options = KitOptions {
         base_domain: http.base_domain.clone(),
         body_limit_bytes: http.body_limit,
+        header_limit_bytes: http.header_limit,
+        header_limit_count: http.header_count,
+        url_limit_bytes: http.url_limit,
         body_deadline: http.body_timeout,
+        request_deadline: http.request_timeout,
+        limits: (&platform.config.limits).into(),
+        cors: http.cors.policy()?,
+        hsts: http.hsts,
         trusted_proxies: http.trusted_proxies.iter().map(std::net::IpAddr::to_canonical).collect(),
         system: Some(platform.app.clone()),
         ..KitOptions::new(platform.token_key, tokio::runtime::Handle::current())

@@ -33,6 +33,7 @@ impl Service {
     /// # Errors
     /// The database can't be reached or is behind, a self-check fails in production, the port is in use.
     pub async fn start(config: &Config) -> anyhow::Result<Self> {
+        config.check_serving()?;
         let platform = Platform::open(config).await?;
         Self::on(platform).await
     }
@@ -42,6 +43,7 @@ impl Service {
     /// # Errors
     /// As [`Service::start`].
     pub async fn on(platform: Platform) -> anyhow::Result<Self> {
+        platform.config.check_serving()?;
         platform.ready_to_serve().await?;
         let kit = modules::kit(&platform)?;
         let http = &platform.config.http;

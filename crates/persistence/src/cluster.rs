@@ -95,7 +95,13 @@ impl Cluster {
 
     /// Returns a connection for one tenant; nothing is sent before its first statement.
     pub fn tenant(&self, target: TenantTarget) -> TenantConnection {
-        TenantConnection::new(Arc::clone(&self.pool), target)
+        self.tenant_with(target, None)
+    }
+
+    /// Returns a connection for a tenant that may hold so many of the pool's connections at a time, at least one;
+    /// with `None` as many as [`crate::PoolOptions::tenant_share`] gives every tenant.
+    pub fn tenant_with(&self, target: TenantTarget, connections: Option<u32>) -> TenantConnection {
+        TenantConnection::new(Arc::clone(&self.pool), target, connections)
     }
 
     /// Returns what the pool is doing.

@@ -31,8 +31,8 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    pub(crate) fn tenant(pool: Arc<Pool>, subject: Subject) -> Self {
-        let share = subject.tenant_id().map(|tenant| pool.shares.of(tenant));
+    pub(crate) fn tenant(pool: Arc<Pool>, subject: Subject, connections: Option<u32>) -> Self {
+        let share = subject.tenant_id().map(|tenant| pool.shares.of(tenant, connections));
         let comment = subject.comment().into();
         Self { pool, subject: Arc::new(subject), comment, share, allowed: Allowed::Data }
     }

@@ -97,8 +97,8 @@ pub struct TenantTransaction {
 }
 
 impl TenantConnection {
-    pub(crate) fn new(pool: Arc<Pool>, target: TenantTarget) -> Self {
-        let session = Session::tenant(pool, Subject::Tenant(target.clone()));
+    pub(crate) fn new(pool: Arc<Pool>, target: TenantTarget, connections: Option<u32>) -> Self {
+        let session = Session::tenant(pool, Subject::Tenant(target.clone()), connections);
         Self { target: Arc::new(target), session }
     }
 

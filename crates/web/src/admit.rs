@@ -1,6 +1,7 @@
 //! Who may come in: authentication, tenant, module, permission and preconditions, in this order.
 
 use std::{
+    cell::Cell,
     net::IpAddr,
     sync::{Arc, OnceLock},
 };
@@ -16,6 +17,7 @@ use crate::{
     gate::{Caller, TenantEntry},
     headers::{self, Claim, Precondition},
     kit::Kit,
+    limit::Standing,
     operation::{Access, Idempotency, IfMatch},
 };
 
@@ -26,6 +28,8 @@ pub(crate) struct Seen {
     pub(crate) source: Option<IpAddr>,
     /// Who asks, as soon as that is known.
     pub(crate) caller: OnceLock<Caller>,
+    /// What the tenant has left of its rate, once that is known.
+    pub(crate) standing: Cell<Option<Standing>>,
 }
 
 impl Seen {
@@ -35,6 +39,7 @@ impl Seen {
             language: headers::language(request),
             source: headers::source(request, &kit.options().trusted_proxies),
             caller: OnceLock::new(),
+            standing: Cell::new(None),
         }
     }
 }
@@ -94,14 +99,20 @@ fn denied(code: &'static str) -> ApiError {
 }
 
 impl Gate<'_> {
-    /// Looks the token's tenant up where it is needed, and checks that header and host agree with it.
+    /// Looks the token's tenant up, counts the request as one of its, and checks that header and host agree with it.
     async fn tenant(&self, caller: &Caller, claim: &Claim) -> Result<Option<Arc<TenantEntry>>, ApiError> {
+        let is_needed = self.operation.access.needs_tenant() || *claim != Claim::None;
         let entry = match caller.tenant_id {
-            Some(id) if self.operation.access.needs_tenant() || *claim != Claim::None => {
-                Some(self.kit.gatekeeper().tenant(id).await?)
-            }
-            _ => None,
+            Some(id) => match self.kit.gatekeeper().tenant(id).await {
+                Err(error) if is_needed => return Err(error),
+                found => found.ok(),
+            },
+            None => None,
         };
+        // A denial counts too, since it leaves an audit row; what is throttled leaves none.
+        if let Some(entry) = &entry {
+            self.count_tenant(entry)?;
+        }
         let agrees = match claim {
             Claim::None => true,
             Claim::Tenant(slug) => entry.as_ref().is_some_and(|entry| entry.slug == *slug),
@@ -178,6 +189,20 @@ impl Gate<'_> {
             Idempotency::Required => headers::idempotency_key(request)?
                 .map(|key| Some(key.to_owned()))
                 .ok_or_else(|| ApiError::new(StatusCode::BAD_REQUEST, "idempotency_key_required")),
+        }
+    }
+
+    /// Counts the request as one of the tenant's.
+    fn count_tenant(&self, entry: &TenantEntry) -> Result<(), ApiError> {
+        match self.kit.limits().count_tenant(entry.id, &entry.limits) {
+            Ok(standing) => {
+                self.seen.standing.set(standing);
+                Ok(())
+            }
+            Err((standing, refusal)) => {
+                self.seen.standing.set(Some(standing));
+                Err(refusal)
+            }
         }
     }
 }

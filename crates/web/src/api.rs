@@ -13,6 +13,7 @@ use crate::{
     catalog::{Catalog, CatalogDefect},
     disclosure::{self, Trace},
     extract::{self, Length, Shape},
+    limit::RateClass,
     module::HttpModule,
     openapi,
     operation::{Access, Answer, Endpoint, Idempotency, IfMatch, Operation},
@@ -80,6 +81,7 @@ pub(crate) struct Checked {
     pub(crate) answers: Vec<Answer>,
     pub(crate) codes: Vec<&'static str>,
     pub(crate) path_schemas: Vec<(&'static str, Value)>,
+    pub(crate) rate: RateClass,
     pub(crate) shape: Shape,
     pub(crate) query_lengths: Vec<Length>,
     pub(crate) endpoint: Endpoint,
@@ -242,6 +244,10 @@ fn check(
     let is_read = disclosure::is_read(&described.method, described.idempotency);
     let trace = described.trace.or_else(|| disclosure::default_of(is_read, access));
     let trace = trace.ok_or(ApiDefect::NoTrace { operation })?;
+    let usual = match access == Access::Public && described.method != Method::GET {
+        true => RateClass::SignIn,
+        false => RateClass::Standard,
+    };
     Ok(Checked {
         id: operation,
         method: described.method,
@@ -258,6 +264,7 @@ fn check(
         answers: described.answers,
         codes: described.codes,
         path_schemas: described.path_schemas,
+        rate: described.rate.unwrap_or(usual),
         query_lengths: shape.query.map(extract::lengths).unwrap_or_default(),
         shape,
         endpoint,

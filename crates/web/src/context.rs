@@ -27,6 +27,7 @@ use crate::{
     gate::{Caller, TenantEntry},
     idempotency::{self, Key},
     kit::Kit,
+    limit::Slot,
     reply::Reply,
     transaction,
 };
@@ -50,6 +51,8 @@ pub(crate) struct Request {
     pub(crate) key_honoured: AtomicBool,
     /// Who a key belongs to in an operation of [`crate::Idempotency::Brief`] that takes a token.
     pub(crate) token_holder: Option<Uuid>,
+    /// The tenant's slot, until the last who works for the request has ended.
+    pub(crate) _slot: Option<Slot>,
 }
 
 /// A request of somebody who is signed in. Cheap to clone.

@@ -92,11 +92,20 @@ impl Rendered {
     }
 
     /// Makes the response, with the headers that every answer has.
-    pub(crate) fn into_response(self, request_id: RequestId) -> HttpResponse {
+    pub(crate) fn into_response(
+        self,
+        request_id: RequestId,
+        common: &[(HeaderName, String)],
+    ) -> HttpResponse {
         let mut response = HttpResponse::build(self.status);
-        for (name, value) in self.headers {
-            if let Ok(value) = HeaderValue::from_str(&value) {
-                response.insert_header((name, value));
+        for (name, value) in &self.headers {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                response.insert_header((name.clone(), value));
+            }
+        }
+        for (name, value) in common {
+            if let Ok(value) = HeaderValue::from_str(value) {
+                response.append_header((name.clone(), value));
             }
         }
         response.insert_header((headers::REQUEST_ID, request_id.to_string()));

@@ -45,6 +45,8 @@ pub struct TenantEntry {
     pub modules: BTreeSet<ModuleName>,
     /// Where it lives.
     pub target: TenantTarget,
+    /// Its own limits.
+    pub limits: TenantLimits,
     /// Why it can't be served now: 403 `tenant_suspended`, 410 `tenant_gone`, 503 in maintenance or below the
     /// oldest schema version; `None` for a tenant in good standing.
     pub refusal: Option<ApiError>,
@@ -55,6 +57,19 @@ impl TenantEntry {
     pub fn has_module(&self, name: &str) -> bool {
         self.modules.iter().any(|module| module.as_str() == name)
     }
+}
+
+/// The limits of one tenant; what is `None` is as for all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TenantLimits {
+    /// How many requests it may send each second in the long run; 0 is without limit.
+    pub requests_per_second: Option<u32>,
+    /// How many at once after a pause.
+    pub burst: Option<u32>,
+    /// How many of its requests run at a time; 0 is without limit.
+    pub concurrent_requests: Option<u32>,
+    /// How many connections to the database it may hold at a time.
+    pub connections: Option<u32>,
 }
 
 /// A refusal that leaves an audit row.

@@ -17,17 +17,19 @@ use clinicx_types::{
 };
 use uuid::Uuid;
 
-use crate::error::ApiError;
+use crate::{error::ApiError, kit::KitOptions, limit::Standing};
 
 pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 pub(crate) const TENANT_ID: HeaderName = HeaderName::from_static("x-tenant-id");
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+pub(crate) const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
+pub(crate) const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
 pub(crate) const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Puts the headers on an answer that keep browsers from doing more with it than they should; one that is there
 /// already stays.
 pub fn harden(headers: &mut HeaderMap) {
-    const DEFAULTS: [(HeaderName, HeaderValue); 6] = [
+    const DEFAULTS: [(HeaderName, HeaderValue); 7] = [
         (header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff")),
         (header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY")),
         (header::REFERRER_POLICY, HeaderValue::from_static("no-referrer")),
@@ -36,6 +38,10 @@ pub fn harden(headers: &mut HeaderMap) {
             header::CONTENT_SECURITY_POLICY,
             HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"),
         ),
+        (
+            HeaderName::from_static("permissions-policy"),
+            HeaderValue::from_static("camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+        ),
         (HeaderName::from_static("cross-origin-resource-policy"), HeaderValue::from_static("same-origin")),
     ];
     for (name, value) in DEFAULTS {
@@ -43,6 +49,33 @@ pub fn harden(headers: &mut HeaderMap) {
             headers.insert(name, value);
         }
     }
+}
+
+/// Refuses a head that is larger than it may be. What is larger than the HTTP server itself takes never comes here.
+pub(crate) fn check_size(request: &HttpRequest, options: &KitOptions) -> Result<(), ApiError> {
+    let url = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    if url > options.url_limit_bytes {
+        return Err(ApiError::new(StatusCode::URI_TOO_LONG, "uri_too_long").closing());
+    }
+    let fields = request.headers().iter();
+    let sizes = fields.map(|(name, value)| name.as_str().len().saturating_add(value.len()).saturating_add(4));
+    let (count, bytes) = sizes.fold((0_usize, 0_usize), |(count, bytes), size| {
+        (count.saturating_add(1), bytes.saturating_add(size))
+    });
+    if count > options.header_limit_count || bytes > options.header_limit_bytes {
+        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+        return Err(ApiError::new(status, "headers_too_large").closing());
+    }
+    Ok(())
+}
+
+/// Returns the header fields of the IETF's draft "RateLimit header fields for HTTP" for a tenant's rate.
+pub(crate) fn rate_limit(standing: Standing) -> [(HeaderName, String); 2] {
+    let Standing { burst, window_s, remaining, reset_s } = standing;
+    [
+        (RATE_LIMIT_POLICY, format!("\"tenant\";q={burst};w={window_s}")),
+        (RATE_LIMIT, format!("\"tenant\";r={remaining};t={reset_s}")),
+    ]
 }
 
 /// Takes over the caller's request id when it is a UUID, else makes one.

@@ -14,10 +14,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::{
     api::{Api, Checked},
+    cors::Cors,
     docs,
     error::ApiError,
     gate::Gatekeeper,
-    idempotency, serve,
+    idempotency,
+    limit::{LimitOptions, Limits},
+    serve,
 };
 
 /// How the kit is set.
@@ -27,6 +30,12 @@ pub struct KitOptions {
     pub base_domain: Option<String>,
     /// The longest body, in bytes.
     pub body_limit_bytes: usize,
+    /// The longest head of a request without its first line, in bytes.
+    pub header_limit_bytes: usize,
+    /// The most header fields of a request; the HTTP server itself takes no more than 96.
+    pub header_limit_count: usize,
+    /// The longest path and query, in bytes.
+    pub url_limit_bytes: usize,
     /// How long a body may take to arrive.
     pub body_deadline: Duration,
     /// How long a request may take in all; not below the database's `statement_timeout`.
@@ -35,6 +44,13 @@ pub struct KitOptions {
     /// process of an installation. After a change, a request whose answer was kept before is refused with 409
     /// `idempotency_answer_lost` when it comes again.
     pub key: [u8; 32],
+    /// How much one address and one tenant may ask for.
+    pub limits: LimitOptions,
+    /// The sites whose pages may use the API; none when absent.
+    pub cors: Option<Cors>,
+    /// How long browsers are told to use nothing but HTTPS (`Strict-Transport-Security`); they are not told when
+    /// absent.
+    pub hsts: Option<Duration>,
     /// The proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpAddr>,
     /// Where answers to operations outside of tenants are kept for `Idempotency-Key`.
@@ -48,14 +64,20 @@ pub struct KitOptions {
 }
 
 impl KitOptions {
-    /// Makes options with everyday values: 1 MiB in 10 s, 30 s in all.
+    /// Makes options with everyday values: 1 MiB in 10 s, 30 s in all, no limits of requests.
     pub fn new(key: [u8; 32], runtime: Handle) -> Self {
         Self {
             base_domain: None,
             body_limit_bytes: 1024 * 1024,
+            header_limit_bytes: 32 * 1024,
+            header_limit_count: 80,
+            url_limit_bytes: 8 * 1024,
             body_deadline: Duration::from_secs(10),
             request_deadline: Duration::from_secs(30),
             key,
+            limits: LimitOptions::UNLIMITED,
+            cors: None,
+            hsts: None,
             trusted_proxies: Vec::new(),
             system: None,
             clock: Arc::new(SystemClock),
@@ -73,13 +95,15 @@ struct Inner {
     api: Arc<Api>,
     gatekeeper: Arc<dyn Gatekeeper>,
     options: KitOptions,
+    limits: Limits,
     tasks: TaskTracker,
 }
 
 impl Kit {
     /// Makes one.
     pub fn new(api: Arc<Api>, gatekeeper: Arc<dyn Gatekeeper>, options: KitOptions) -> Self {
-        Self(Arc::new(Inner { api, gatekeeper, options, tasks: TaskTracker::new() }))
+        let limits = Limits::new(options.limits);
+        Self(Arc::new(Inner { api, gatekeeper, options, limits, tasks: TaskTracker::new() }))
     }
 
     /// Returns what mounts every operation, `/openapi.json`, `/docs` and `/problems/{code}` in an actix
@@ -129,6 +153,10 @@ impl Kit {
 
     pub(crate) fn options(&self) -> &KitOptions {
         &self.0.options
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     pub(crate) fn tasks(&self) -> &TaskTracker {

@@ -5,9 +5,9 @@
 //! when anything in it does not fit; [`Kit`] serves it. The OpenAPI document is made from the same list and
 //! from the handlers' signatures, so that it can't say anything else than what runs.
 //!
-//! Around every handler the kit does, in this order: request id and tracing span, authentication, tenant
-//! (token, `X-Tenant-ID` and host must agree), the tenant's standing, its modules, the permission,
-//! preconditions, the body. A handler takes what it needs as parameters ([`TenantCx`], [`Path`], [`Query`],
+//! Around every handler the kit does, in this order: request id and tracing span, the head's size and the limit of
+//! the caller's address, authentication, tenant (token, `X-Tenant-ID` and host must agree), the tenant's standing,
+//! its modules, the permission, the tenant's rate, preconditions, the body, one of the tenant's slots. A handler takes what it needs as parameters ([`TenantCx`], [`Path`], [`Query`],
 //! [`List`], [`Body`]) and returns a [`Reply`] or an [`ApiError`]; every domain error becomes one.
 //!
 //! **Invariant:** nothing here knows a domain, and no log line, metric or header that is made here carries a
@@ -17,6 +17,7 @@ mod admit;
 pub mod api;
 pub mod catalog;
 pub mod context;
+mod cors;
 mod cursor;
 mod deliver;
 mod disclosure;
@@ -27,6 +28,7 @@ pub mod gate;
 mod headers;
 mod idempotency;
 pub mod kit;
+mod limit;
 pub mod module;
 mod openapi;
 pub mod operation;
@@ -40,12 +42,14 @@ mod transaction;
 pub use api::{Api, ApiDefect, ApiInfo};
 pub use catalog::Catalog;
 pub use context::{CallerCx, Cx, TenantCx};
+pub use cors::{Cors, CorsError};
 pub use disclosure::{Disclosure, Trace};
 pub use error::ApiError;
 pub use extract::{Body, List, Path, Query};
-pub use gate::{Caller, Denial, Gatekeeper, TenantEntry};
+pub use gate::{Caller, Denial, Gatekeeper, TenantEntry, TenantLimits};
 pub use headers::harden;
 pub use kit::{Kit, KitOptions};
+pub use limit::{LimitOptions, Rate, RateClass, SlotOptions};
 pub use module::HttpModule;
 pub use operation::{Access, Idempotency, IfMatch, Operation};
 pub use reply::Reply;

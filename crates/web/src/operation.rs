@@ -12,6 +12,7 @@ use crate::{
     disclosure::Trace,
     error::ApiError,
     extract::{Arguments, Incoming, Shape},
+    limit::RateClass,
     reply::Reply,
 };
 
@@ -112,6 +113,7 @@ pub struct Operation {
     pub(crate) answers: Vec<Answer>,
     pub(crate) codes: Vec<&'static str>,
     pub(crate) path_schemas: Vec<(&'static str, Value)>,
+    pub(crate) rate: Option<RateClass>,
     pub(crate) shape: Shape,
     pub(crate) endpoint: Option<Endpoint>,
 }
@@ -162,6 +164,7 @@ impl Operation {
             answers: Vec::new(),
             codes: Vec::new(),
             path_schemas: Vec::new(),
+            rate: None,
             shape: Shape::default(),
             endpoint: None,
         }
@@ -232,6 +235,12 @@ impl Operation {
     pub fn errors(mut self, codes: &[&'static str]) -> Self {
         self.codes.extend(codes);
         self
+    }
+
+    /// Says by which limit of its caller's address it is counted: by the one for log-ins when it needs no token and is
+    /// no GET, by the general one otherwise, unless this says something else.
+    pub fn rate(self, class: RateClass) -> Self {
+        Self { rate: Some(class), ..self }
     }
 
     /// Gives the JSON Schema of a path parameter that is no UUID.

@@ -32,6 +32,7 @@ use crate::{
     headers,
     idempotency::{self, Key},
     kit::{Kit, KitOptions},
+    limit::RateClass,
     operation::{Access, Idempotency},
     reply::Reply,
     telemetry::{self, InFlight},
@@ -88,7 +89,10 @@ pub(crate) fn unknown_route(kit: &Kit, request: &HttpRequest) -> HttpResponse {
 /// Answers a method that a path does not have: OPTIONS with the methods, others with 405.
 pub(crate) fn other_method(kit: &Kit, request: &HttpRequest, methods: Vec<Method>) -> HttpResponse {
     if *request.method() == Method::OPTIONS {
-        let reply = Reply::no_content().with_header(header::ALLOW, deliver::allow(&methods));
+        let mut reply = Reply::no_content().with_header(header::ALLOW, deliver::allow(&methods));
+        if let Some(cors) = &kit.options().cors {
+            reply.headers.extend(cors.preflight(request, &methods));
+        }
         return plain(kit, request, Ok(reply));
     }
     plain(kit, request, Err(ApiError::method_not_allowed(methods)))
@@ -100,7 +104,9 @@ pub(crate) fn plain(kit: &Kit, request: &HttpRequest, outcome: Result<Reply, Api
     let seen = Seen::new(kit, request);
     let span = tracing::info_span!("http.request", request.id = %seen.request_id, operation = UNMATCHED);
     let _entered = span.entered();
-    let rendered = outcome.and_then(|reply| Rendered::reply(&reply, ""));
+    let counted = headers::check_size(request, kit.options())
+        .and_then(|()| kit.limits().count_address(RateClass::Standard, seen.source));
+    let rendered = counted.and(outcome).and_then(|reply| Rendered::reply(&reply, ""));
     finish(kit, UNMATCHED, request, &seen, started, rendered)
 }
 
@@ -129,13 +135,28 @@ fn finish(
                 501.. => {
                     tracing::warn!(http.status = status, error.code = code, cause, duration_ms, "failed")
                 }
+                // There can be very many of these; the metrics count them.
+                429 => tracing::debug!(http.status = status, error.code = code, duration_ms, "refused"),
                 _ => tracing::info!(http.status = status, error.code = code, duration_ms, "refused"),
             }
             Rendered::error(&error, kit.api().catalog(), seen.language, seen.request_id)
         }
     };
     telemetry::answered(operation, request.method(), rendered.status, duration);
-    rendered.into_response(seen.request_id)
+    let mut rendered = rendered;
+    rendered.headers.extend(seen.standing.get().map(headers::rate_limit).into_iter().flatten());
+    rendered.into_response(seen.request_id, &headers_for(kit, request))
+}
+
+/// Returns the headers that the configuration puts on every answer.
+fn headers_for(kit: &Kit, request: &HttpRequest) -> Vec<(header::HeaderName, String)> {
+    let options = kit.options();
+    let mut headers = options.cors.as_ref().map(|cors| cors.answer(request)).unwrap_or_default();
+    if let Some(hsts) = options.hsts {
+        let value = format!("max-age={}; includeSubDomains", hsts.as_secs());
+        headers.push((header::STRICT_TRANSPORT_SECURITY, value));
+    }
+    headers
 }
 
 /// Tells whether the client has this answer already (RFC 9110 section 13.1.2).
@@ -190,6 +211,8 @@ async fn answer(
     payload: web::Payload,
     seen: &Seen,
 ) -> Result<Reply, ApiError> {
+    headers::check_size(request, kit.options())?;
+    kit.limits().count_address(operation.rate, seen.source)?;
     let admitted = match admit(kit, operation, request, seen).await {
         Err(error)
             if error.status() == StatusCode::UNAUTHORIZED && operation.idempotency == Idempotency::Brief =>
@@ -206,6 +229,11 @@ async fn answer(
         _ => read_body(request, payload, kit.options()).await?,
     };
     let Admitted { caller, tenant, claimed_tenant, expected_version, key } = admitted;
+    // Only now, so that a slow client's body takes up none.
+    let slot = match &tenant {
+        Some((entry, _)) => kit.limits().take_slot(entry.id, &entry.limits).await?,
+        None => None,
+    };
     let tenant_id = tenant.as_ref().map(|(entry, _)| entry.id);
     let key_scope = tenant_id.or(caller.as_ref().and_then(|caller| caller.tenant_id));
     let master = &kit.options().key;
@@ -231,6 +259,7 @@ async fn answer(
         key,
         key_honoured: AtomicBool::new(false),
         token_holder: token_holder(kit, operation, request),
+        _slot: slot,
     }));
     let incoming = Incoming { cx, http: request.clone(), body };
     refuse_surplus(operation, &incoming)?;

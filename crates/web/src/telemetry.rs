@@ -27,6 +27,11 @@ pub(crate) fn answered(operation: &'static str, method: &Method, status: StatusC
     metrics::histogram!("clinicx_http_request_duration_seconds", &labels).record(duration.as_secs_f64());
 }
 
+/// Counts a request that was refused by a limit.
+pub(crate) fn throttled(limit: &'static str) {
+    metrics::counter!("clinicx_http_throttled_total", "limit" => limit).increment(1);
+}
+
 /// Counts another try of a transaction.
 pub(crate) fn retried(operation: &'static str) {
     metrics::counter!("clinicx_http_transaction_retries_total", "operation" => operation).increment(1);

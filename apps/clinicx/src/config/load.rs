@@ -63,6 +63,9 @@ pub enum ConfigError {
     /// A value of the wrong kind, or a file that is no TOML.
     #[error("the configuration is not right: {0}")]
     Wrong(String),
+    /// Values that do not fit together.
+    #[error("{0}")]
+    Unfit(String),
 }
 
 /// Loads the configuration from the named file (or `clinicx.toml`, if there is one) and the environment.

@@ -1,6 +1,9 @@
 //! What can be configured, and what holds unless it is.
 
+mod check;
+mod cors;
 mod keys;
+mod limits;
 mod load;
 mod secret;
 
@@ -9,7 +12,9 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use clinicx_persistence::{ApplyMode, ClusterKind};
 use serde::{Deserialize, Serialize};
 
+pub use cors::CorsConfig;
 pub use keys::{KeyProviderKind, KeysConfig, VaultConfig};
+pub use limits::{LimitsConfig, RateConfig, TenantLimitsConfig};
 pub use load::{ConfigError, load};
 pub use secret::Secret;
 
@@ -25,6 +30,8 @@ pub struct Config {
     pub postgres_bin: Option<PathBuf>,
     /// The HTTP server.
     pub http: HttpConfig,
+    /// How much one address and one tenant may ask for.
+    pub limits: LimitsConfig,
     /// PostgreSQL.
     pub database: DatabaseConfig,
     /// Log-in and tokens.
@@ -78,12 +85,21 @@ pub struct HttpConfig {
     pub metrics_port: Option<u16>,
     /// The largest request body, in bytes.
     pub body_limit: usize,
+    /// The largest head of a request without its first line, in bytes.
+    pub header_limit: usize,
+    /// The most header fields of a request.
+    pub header_count: usize,
+    /// The longest path and query of a request, in bytes.
+    pub url_limit: usize,
     /// How long a request's head may take to arrive.
     #[serde(with = "humantime_serde")]
     pub header_timeout: Duration,
     /// How long a request's body may take to arrive.
     #[serde(with = "humantime_serde")]
     pub body_timeout: Duration,
+    /// How long a request may take in all; not below `database.statement_timeout`.
+    #[serde(with = "humantime_serde")]
+    pub request_timeout: Duration,
     /// How long running requests may take to end at shutdown.
     #[serde(with = "humantime_serde")]
     pub shutdown_timeout: Duration,
@@ -91,6 +107,12 @@ pub struct HttpConfig {
     pub max_connections: usize,
     /// The number of worker threads; one for each core when absent.
     pub workers: Option<usize>,
+    /// How long browsers are told to use nothing but HTTPS for the host and its subdomains
+    /// (`Strict-Transport-Security`); they are not told when absent.
+    #[serde(with = "humantime_serde")]
+    pub hsts: Option<Duration>,
+    /// Which other sites' pages may use the API.
+    pub cors: CorsConfig,
 }
 
 impl Default for HttpConfig {
@@ -102,11 +124,17 @@ impl Default for HttpConfig {
             trusted_proxies: Vec::new(),
             metrics_port: None,
             body_limit: 1024 * 1024,
+            header_limit: 32 * 1024,
+            header_count: 80,
+            url_limit: 8 * 1024,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(15),
+            request_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(30),
             max_connections: 10_000,
             workers: None,
+            hsts: None,
+            cors: CorsConfig::default(),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use actix_web::http::{StatusCode, header};
 use clinicx_persistence::SystemExecutor;
-use clinicx_web::{Access, ApiError, HttpModule, Operation, Reply};
+use clinicx_web::{Access, ApiError, HttpModule, Operation, RateClass, Reply};
 use schemars::JsonSchema;
 use sea_orm::{FromQueryResult, raw_sql};
 use serde::Serialize;
@@ -37,11 +37,13 @@ pub fn module(slot: &Slot) -> HttpModule {
         Operation::get("/healthz", "health")
             .summary("Tell whether the process lives")
             .access(Access::Public)
+            .rate(RateClass::Exempt)
             .answers::<Health>(200)
             .handler(health),
         Operation::get("/readyz", "readiness")
             .summary("Tell whether it can serve")
             .access(Access::Public)
+            .rate(RateClass::Exempt)
             .answers::<Health>(200)
             .answers::<Health>(503)
             .handler(move || readiness(ready.clone())),
@@ -49,6 +51,7 @@ pub fn module(slot: &Slot) -> HttpModule {
             .summary("Show the figures in the format of Prometheus")
             .description("404 when they are served on a port of their own.")
             .access(Access::Public)
+            .rate(RateClass::Exempt)
             .answers_content(PROMETHEUS)
             .errors(&["not_found"])
             .handler(move || metrics(figures.clone())),

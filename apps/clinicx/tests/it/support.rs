@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clinicx::{
-    config::{Config, Secret, StateDir},
+    config::{Config, LimitsConfig, Secret, StateDir},
     server::Service,
 };
 use clinicx_embedded_postgres::TestServer;
@@ -36,6 +36,7 @@ pub(crate) async fn configuration(purpose: &str) -> Config {
     let mut config = Config { state_dir, ..Config::default() };
     config.http.port = 0;
     config.http.workers = Some(2);
+    config.limits = LimitsConfig::unlimited();
     config.http.base_domain = Some("clinics.example".to_owned());
     config.database.url = Some(Secret::new(server.superuser_url(&database)));
     config.database.pool.min_connections = 0;

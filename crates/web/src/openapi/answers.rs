@@ -14,7 +14,15 @@ use crate::{
 
 /// Returns the codes with which an operation can refuse, by status.
 pub(super) fn codes(checked: &Checked, catalog: &Catalog) -> BTreeMap<u16, BTreeSet<&'static str>> {
-    let mut list = vec!["throttled", "internal", "unavailable", "try_again", "timeout"];
+    let mut list = vec![
+        "throttled",
+        "internal",
+        "unavailable",
+        "try_again",
+        "timeout",
+        "uri_too_long",
+        "headers_too_large",
+    ];
     let mut add = |when: bool, codes: &[&'static str]| {
         if when {
             list.extend(codes);
@@ -165,6 +173,12 @@ fn problem(status: u16, codes: &BTreeSet<&'static str>) -> Value {
     }
     if matches!(status, 429 | 503) {
         headers.insert("Retry-After".to_owned(), json!({"schema": {"type": "integer", "minimum": 0}}));
+    }
+    if status == 429 {
+        for name in ["RateLimit", "RateLimit-Policy"] {
+            let words = "The tenant's rate, as of the IETF's draft on RateLimit header fields.";
+            headers.insert(name.to_owned(), json!({"description": words, "schema": {"type": "string"}}));
+        }
     }
     let listed = codes.iter().map(|code| format!("`{code}`")).collect::<Vec<_>>().join(", ");
     json!({

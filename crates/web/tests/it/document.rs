@@ -35,7 +35,7 @@ fn every_operation_is_in_the_document_with_its_permission_and_answers() {
         assert_eq!(item["x-permission"], operation.access.as_str(), "{}", operation.id);
         let responses = item["responses"].as_object().unwrap();
         assert!(responses.keys().any(|status| status.starts_with('2')), "{}", operation.id);
-        for status in ["429", "500", "503", "504"] {
+        for status in ["429", "431", "500", "503", "504"] {
             assert!(responses.contains_key(status), "{status} of {}", operation.id);
         }
         let listed: BTreeSet<_> = responses
@@ -74,13 +74,13 @@ fn an_operation_says_what_it_takes_and_answers() {
     assert_eq!(
         statuses("/api/v1/things/{id}", "patch"),
         [
-            "200", "400", "401", "403", "404", "408", "409", "410", "412", "413", "415", "422", "428", "429",
-            "500", "503", "504"
+            "200", "400", "401", "403", "404", "408", "409", "410", "412", "413", "414", "415", "422", "428",
+            "429", "431", "500", "503", "504"
         ],
     );
     assert_eq!(
         statuses("/api/v1/things", "get"),
-        ["200", "400", "401", "403", "410", "422", "429", "500", "503", "504"]
+        ["200", "400", "401", "403", "410", "414", "422", "429", "431", "500", "503", "504"]
     );
     let parameter = |path: &str, method: &str, name: &str| {
         let list = paths[path][method]["parameters"].as_array().unwrap();

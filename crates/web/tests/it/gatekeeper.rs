@@ -17,7 +17,7 @@ use clinicx_types::{
     permission::Role,
     uuid::Uuid,
 };
-use clinicx_web::{ApiError, Caller, Denial, Disclosure, Gatekeeper, TenantEntry};
+use clinicx_web::{ApiError, Caller, Denial, Disclosure, Gatekeeper, TenantEntry, TenantLimits};
 
 /// Knows the tokens `doctor`, `accountant`, `operator`, `suspended` and `purged`, named after who shows them.
 #[derive(Default)]
@@ -76,6 +76,7 @@ impl Gatekeeper for FakeGatekeeper {
             locale: "de-DE".into(),
             modules: BTreeSet::from([ModuleName::parse("core").unwrap()]),
             target,
+            limits: TenantLimits::default(),
             refusal,
         }))
     }

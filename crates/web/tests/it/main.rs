@@ -9,6 +9,8 @@ mod document;
 #[cfg(test)]
 mod gatekeeper;
 #[cfg(test)]
+mod limits;
+#[cfg(test)]
 mod module;
 #[cfg(test)]
 mod requests;

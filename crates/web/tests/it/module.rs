@@ -314,12 +314,22 @@ impl Client {
     }
 
     pub(crate) fn of(api: Api) -> Self {
+        Self::of_with(api, |_| {})
+    }
+
+    /// Makes one whose kit is set otherwise.
+    pub(crate) fn with(change: impl FnOnce(&mut KitOptions)) -> Self {
+        Self::of_with(api(), change)
+    }
+
+    fn of_with(api: Api, change: impl FnOnce(&mut KitOptions)) -> Self {
         let gatekeeper = Arc::new(FakeGatekeeper::default());
         let mut options = KitOptions::new([1; 32], tokio::runtime::Handle::current());
         options.base_domain = Some("example.org".to_owned());
         options.body_limit_bytes = 1000;
         options.body_deadline = Duration::from_millis(100);
         options.request_deadline = Duration::from_millis(200);
+        change(&mut options);
         Self { kit: Kit::new(Arc::new(api), gatekeeper.clone(), options), gatekeeper }
     }
 
