@@ -39,6 +39,10 @@ table_right (relation, grantee, privileges) AS (
            ('audit_logs', $6, '{SELECT}'),
            ('audit_leaves', $6, '{SELECT}'),
            ('audit_checkpoints', $6, '{SELECT}'),
+           ('user_identities', $4, '{SELECT,INSERT,UPDATE}'),
+           ('identity_grants', $4, '{SELECT,INSERT,UPDATE,DELETE}'),
+           ('session_identities', $4, '{SELECT,INSERT}'),
+           ('oidc_flows', $4, '{SELECT,INSERT,DELETE}'),
            ('system_migrations', $3, '{SELECT}'),
            ('system_migrations', $4, '{SELECT}'),
            ('system_migrations', $6, '{SELECT}')

@@ -56,7 +56,7 @@ impl Gatekeeper for Gate {
     async fn authenticate(&self, token: &str) -> Result<Caller, ApiError> {
         let principal = self.platform.identity.authenticate(token).await.map_err(|error| match error {
             // Why a token is not good is nobody's business but the log's.
-            IdentityError::InvalidToken(_) => {
+            IdentityError::InvalidToken(_) | IdentityError::Refused(_) => {
                 ApiError::new(StatusCode::UNAUTHORIZED, "invalid_token").caused_by(error)
             }
             other => crate::routes::auth::refused(other),

@@ -41,6 +41,7 @@ fn http(slot: &Slot) -> Vec<HttpModule> {
     vec![
         routes::health::module(slot),
         routes::auth::module(slot),
+        routes::oidc::module(slot),
         routes::platform_tenants::module(slot),
         routes::patients::module(slot),
         routes::staff::module(),

@@ -22,7 +22,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
     checks,
-    config::{AuditReads, Config, Profile},
+    config::{AuditReads, Config, OidcConfig, Profile},
     key_check,
     keys::{self, DataKeys},
     logins::{Login, Logins, unreachable_server},
@@ -113,6 +113,9 @@ impl Platform {
         let key = TokenKey::new(token_key)?;
         let identity = Identity::new(app.clone(), &key, settings, Arc::new(SystemClock), Arc::new(RandomIds))
             .context("auth.access_token_ttl must be from 1 second to 15 minutes")?;
+        let issuers: anyhow::Result<Vec<_>> = config.auth.oidc.iter().map(OidcConfig::settings).collect();
+        let identity =
+            identity.with_issuers(issuers?, config.profile == Profile::Development).context("auth.oidc")?;
         Ok(Self {
             config: Arc::new(config.clone()),
             roles,

@@ -26,7 +26,7 @@ impl Subject {
 
 /// Returns the network of an address in CIDR notation: an IPv4 address is one caller, and so is an IPv6 /64,
 /// because that is the least that a single subscriber has (RFC 6177).
-fn network(address: IpAddr) -> String {
+pub(crate) fn network(address: IpAddr) -> String {
     match address.to_canonical() {
         IpAddr::V4(address) => format!("{address}/32"),
         IpAddr::V6(address) => {

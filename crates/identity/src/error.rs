@@ -9,7 +9,10 @@ use clinicx_types::{
 };
 use sea_orm::DbErr;
 
-use crate::token::TokenError;
+use crate::{oidc::Refusal, token::TokenError};
+
+/// After how long an issuer that was away is asked again.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Why a log-in, a token or a change of accounts was refused.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +26,21 @@ pub enum IdentityError {
     /// The refresh token is unknown, used, or its session has ended.
     #[error("the refresh token is not valid")]
     InvalidRefreshToken,
+    /// The token of an issuer is not believed, or opens nothing.
+    #[error("the issuer's token is not valid")]
+    Refused(#[source] Refusal),
+    /// The log-in at an issuer is unknown, over, used, or another browser's.
+    #[error("the log-in was not begun here, or it is over; begin again")]
+    InvalidFlow,
+    /// An issuer did not vouch for the person.
+    #[error("the provider did not confirm the log-in")]
+    LoginRefused(#[source] Refusal),
+    /// The person has no account here, or none that may log in.
+    #[error("there is no account here for this person")]
+    NotLinked,
+    /// The issuer can't be asked, and what is known of it is too old.
+    #[error("the provider can't be reached")]
+    IssuerUnavailable,
     /// The user belongs to several tenants and named none.
     #[error("the account belongs to several tenants; name one of them")]
     TenantRequired {
@@ -95,6 +113,7 @@ impl IdentityError {
         match self {
             Self::TooManyAttempts { retry_after } => Some(*retry_after),
             Self::Busy => Some(Duration::from_secs(1)),
+            Self::IssuerUnavailable => Some(ASK_AGAIN_AFTER),
             _ => None,
         }
     }
@@ -123,17 +142,22 @@ impl From<DbErr> for IdentityError {
 impl DomainError for IdentityError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::InvalidCredentials | Self::InvalidToken(_) | Self::InvalidRefreshToken => {
-                ErrorKind::Unauthenticated
-            }
+            Self::InvalidCredentials
+            | Self::InvalidToken(_)
+            | Self::InvalidRefreshToken
+            | Self::Refused(_)
+            | Self::InvalidFlow
+            | Self::LoginRefused(_) => ErrorKind::Unauthenticated,
             Self::TenantRequired { .. } | Self::EmailTaken => ErrorKind::Conflict,
-            Self::TenantSuspended | Self::TenantMismatch | Self::NoMembership => ErrorKind::Forbidden,
+            Self::TenantSuspended | Self::TenantMismatch | Self::NoMembership | Self::NotLinked => {
+                ErrorKind::Forbidden
+            }
             Self::TenantGone => ErrorKind::Gone,
             Self::TooManyAttempts { .. } => ErrorKind::Throttled,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Stale { .. } => ErrorKind::Stale,
             Self::Invalid(_) => ErrorKind::Invalid,
-            Self::Busy => ErrorKind::Unavailable,
+            Self::Busy | Self::IssuerUnavailable => ErrorKind::Unavailable,
             Self::Crypto(_) => ErrorKind::Internal,
             Self::Database(failure) => failure.error_kind(),
         }
@@ -142,7 +166,11 @@ impl DomainError for IdentityError {
     fn code(&self) -> &'static str {
         match self {
             Self::InvalidCredentials => "invalid_credentials",
-            Self::InvalidToken(_) => "invalid_token",
+            Self::InvalidToken(_) | Self::Refused(_) => "invalid_token",
+            Self::InvalidFlow => "invalid_login_state",
+            Self::LoginRefused(_) => "login_refused",
+            Self::NotLinked => "account_not_linked",
+            Self::IssuerUnavailable => "issuer_unavailable",
             Self::InvalidRefreshToken => "invalid_refresh_token",
             Self::TenantRequired { .. } => "tenant_required",
             Self::TenantSuspended => "tenant_suspended",

@@ -17,6 +17,7 @@ use crate::{
     full_name::FullName,
     key::TokenKey,
     membership,
+    oidc::{Issuers, ProviderError, ProviderSettings, is_foreign, store},
     password::Passwords,
     principal::{Principal, Principals},
     scope::{IdentityScope, Origin},
@@ -37,6 +38,9 @@ pub struct Identity {
     pub(crate) principals: Principals,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) ids: Arc<dyn IdSource>,
+    pub(crate) issuers: Issuers,
+    /// The service's part of the keys under which log-ins at issuers are sealed.
+    pub(crate) flow_key: Arc<[u8]>,
     /// The key of the digests under which failed log-ins are counted.
     pub(crate) attempts_key: Arc<[u8]>,
 }
@@ -75,6 +79,8 @@ pub struct Swept {
     pub refresh_tokens: u64,
     /// Sessions.
     pub sessions: u64,
+    /// Log-ins at issuers that were not finished.
+    pub flows: u64,
 }
 
 impl Identity {
@@ -98,15 +104,36 @@ impl Identity {
             settings: Arc::new(settings),
             clock,
             ids,
+            issuers: Issuers::none(),
+            flow_key: key.derive("log-ins at issuers").into(),
             attempts_key: key.derive("failed log-ins").into(),
         })
     }
 
-    /// Returns who has shown this access token, with the roles of now.
+    /// Adds issuers from whom people may come. With `loopback` one of them may be on this machine without TLS, for
+    /// development and tests.
     ///
     /// # Errors
-    /// [`IdentityError::InvalidToken`], or [`IdentityError::Database`] when the session can't be looked up.
+    /// The first setting that makes no sense.
+    pub fn with_issuers(
+        self,
+        settings: Vec<ProviderSettings>,
+        loopback: bool,
+    ) -> Result<Self, ProviderError> {
+        let issuers = Issuers::new(settings, loopback, &self.clock)?;
+        Ok(Self { issuers, ..self })
+    }
+
+    /// Returns who has shown this access token, of this service or of an issuer, with the roles of now.
+    ///
+    /// # Errors
+    /// [`IdentityError::InvalidToken`], or [`IdentityError::Database`] when the session can't be looked up; for a token
+    /// of an issuer also [`IdentityError::Refused`], [`IdentityError::NotLinked`], [`IdentityError::NoMembership`],
+    /// [`IdentityError::TenantSuspended`], [`IdentityError::TenantGone`], [`IdentityError::IssuerUnavailable`].
     pub async fn authenticate(&self, token: &str) -> Result<Arc<Principal>, IdentityError> {
+        if is_foreign(token) {
+            return self.authenticate_foreign(token).await;
+        }
         let now = self.clock.now();
         let claims = self.signer.verify(token, now).map_err(IdentityError::InvalidToken)?;
         self.principals.of(&self.app, &claims, now).await
@@ -119,7 +146,11 @@ impl Identity {
     pub async fn me(&self, principal: &Principal) -> Result<Me, IdentityError> {
         let user = user::find_by_id(&self.app, principal.user_id).await?;
         let user = user.ok_or(IdentityError::NotFound { thing: "user" })?;
-        let belongings = membership::list_for_user(&self.app, principal.user_id).await?;
+        let mut belongings = membership::list_for_user(&self.app, principal.user_id).await?;
+        // An issuer that vouches for one tenant learns of no other.
+        if store::is_confined(&self.app, principal.session_id).await? {
+            belongings.retain(|belonging| Some(belonging.tenant_id) == principal.tenant);
+        }
         let here = belongings.iter().find(|belonging| Some(belonging.tenant_id) == principal.tenant);
         Ok(Me {
             id: user.id,
@@ -240,6 +271,7 @@ impl Identity {
             attempts: attempt::sweep(&self.app, counted_since).await?,
             refresh_tokens: session::sweep_tokens(&self.app, now).await?,
             sessions: session::sweep(&self.app, now).await?,
+            flows: store::sweep_flows(&self.app, now).await?,
         })
     }
 
@@ -259,7 +291,7 @@ impl Identity {
         }
     }
 
-    fn inside(&self) -> Origin {
+    pub(crate) fn inside(&self) -> Origin {
         Origin { request_id: self.ids.next().into(), source: None }
     }
 }

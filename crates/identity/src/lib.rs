@@ -23,6 +23,7 @@ pub mod identity;
 pub mod key;
 mod login;
 pub mod membership;
+pub mod oidc;
 pub mod password;
 pub mod principal;
 mod refresh;

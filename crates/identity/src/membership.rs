@@ -314,7 +314,7 @@ fn distinct(roles: &[Role]) -> Result<Vec<Role>, IdentityError> {
 }
 
 /// Roles cross the border to the database as one text: their words have no comma.
-fn to_text(roles: &[Role]) -> String {
+pub(crate) fn to_text(roles: &[Role]) -> String {
     roles.iter().map(|role| role.as_str()).collect::<Vec<_>>().join(",")
 }
 

@@ -90,18 +90,38 @@ impl Principals {
         claims: &TokenClaims,
         now: DateTime<Utc>,
     ) -> Result<Arc<Principal>, IdentityError> {
-        let session = claims.session_id;
+        let standing = self.standing(db, claims.session_id, now).await?;
+        standing
+            .filter(|principal| principal.user_id == claims.user_id && principal.tenant == claims.tenant)
+            .ok_or(IdentityError::InvalidToken(TokenError::Session))
+    }
+
+    /// Returns the principal of a session; `None` when it has ended, or has not begun.
+    pub(crate) async fn standing(
+        &self,
+        db: &SystemConnection,
+        session: SessionId,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Arc<Principal>>, IdentityError> {
         let looked_up =
             self.standing.try_get_with(session, async { look_up(db, session).await.map_err(Failed::of) });
         let standing = looked_up.await.map_err(|failed| IdentityError::Database(failed.0.clone()))?;
-        let standing = standing.filter(|standing| {
-            let Principal { user_id, tenant, .. } = *standing.principal;
-            standing.expires_at > now && user_id == claims.user_id && tenant == claims.tenant
-        });
-        match standing {
-            Some(standing) if !self.ended.contains_key(&session) => Ok(Arc::clone(&standing.principal)),
-            _ => Err(IdentityError::InvalidToken(TokenError::Session)),
-        }
+        let standing =
+            standing.filter(|standing| standing.expires_at > now && !self.ended.contains_key(&session));
+        Ok(standing.map(|standing| Arc::clone(&standing.principal)))
+    }
+
+    /// Returns the principal of a session that may have begun since it was last looked up.
+    pub(crate) async fn fresh(
+        &self,
+        db: &SystemConnection,
+        session: SessionId,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Arc<Principal>>, IdentityError> {
+        // Not only forgotten: a look-up under way, which began before the session, would put its absence back.
+        let standing = look_up(db, session).await?;
+        self.standing.insert(session, standing).await;
+        self.standing(db, session, now).await
     }
 
     /// Refuses these sessions from now on.

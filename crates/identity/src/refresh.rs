@@ -22,6 +22,7 @@ use crate::{
     identity::{Identity, settle},
     login::refuse_status,
     membership,
+    oidc::store,
     principal::Principal,
     scope::Origin,
     secret::RefreshToken,
@@ -119,7 +120,7 @@ impl Identity {
     /// # Errors
     /// [`IdentityError::NotFound`] for a tenant that does not exist or to which the caller does not belong;
     /// [`IdentityError::TenantSuspended`], [`IdentityError::TenantGone`]; [`IdentityError::InvalidToken`] when the
-    /// session has just ended.
+    /// session has just ended; [`IdentityError::NoMembership`] in a session that an issuer opened for one tenant.
     #[tracing::instrument(name = "identity.switch", skip_all, fields(request.id = %origin.request_id))]
     pub async fn switch(
         &self,
@@ -141,6 +142,10 @@ impl Identity {
     ) -> Result<Tokens, IdentityError> {
         let live = session::find_live(tx, principal.session_id, self.clock.now()).await?;
         let live = live.ok_or(IdentityError::InvalidToken(TokenError::Session))?;
+        // An issuer that names the tenant has vouched for the person in that one only.
+        if store::is_confined(tx, principal.session_id).await? {
+            return Err(IdentityError::NoMembership);
+        }
         let belongings = membership::list_for_user(tx, principal.user_id).await?;
         let wanted = belongings.into_iter().find(|belonging| belonging.slug == *tenant);
         let wanted = wanted.ok_or(IdentityError::NotFound { thing: "tenant" })?;

@@ -8,6 +8,7 @@ mod audit;
 mod idempotency;
 mod identity;
 mod migrator;
+mod oidc;
 mod registry;
 pub mod roles;
 pub mod script;
@@ -40,4 +41,5 @@ const LIST: &[SystemMigration] = &[
     sealed_audit::MIGRATION,
     tenant_keys::MIGRATION,
     truncate_guard::MIGRATION,
+    oidc::MIGRATION,
 ];

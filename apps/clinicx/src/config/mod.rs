@@ -5,6 +5,7 @@ mod cors;
 mod keys;
 mod limits;
 mod load;
+mod oidc;
 mod secret;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
@@ -16,6 +17,7 @@ pub use cors::CorsConfig;
 pub use keys::{KeyProviderKind, KeysConfig, VaultConfig};
 pub use limits::{LimitsConfig, RateConfig, TenantLimitsConfig};
 pub use load::{ConfigError, load};
+pub use oidc::{OidcConfig, OidcOperator, OidcRoles};
 pub use secret::Secret;
 
 /// The whole configuration. Defaults stand here; a file, the environment and flags override them in that order.
@@ -268,11 +270,18 @@ pub struct AuthConfig {
     /// How long an access token is good for; at most 15 minutes.
     #[serde(with = "humantime_serde")]
     pub access_token_ttl: Duration,
+    /// The OpenID Connect issuers from which people may come.
+    pub oidc: Vec<OidcConfig>,
 }
 
 impl Default for AuthConfig {
     fn default() -> Self {
-        Self { token_key: None, token_key_file: None, access_token_ttl: Duration::from_secs(10 * 60) }
+        Self {
+            token_key: None,
+            token_key_file: None,
+            access_token_ttl: Duration::from_secs(10 * 60),
+            oidc: Vec::new(),
+        }
     }
 }
 

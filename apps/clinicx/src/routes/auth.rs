@@ -87,7 +87,7 @@ fn principal(cx: &CallerCx) -> Result<Principal, ApiError> {
     })
 }
 
-fn origin(cx: &Cx) -> Origin {
+pub(crate) fn origin(cx: &Cx) -> Origin {
     Origin { request_id: cx.request_id(), source: cx.source() }
 }
 

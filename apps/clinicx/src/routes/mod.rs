@@ -4,6 +4,7 @@ pub mod appointments;
 pub mod audit_logs;
 pub mod auth;
 pub mod health;
+pub mod oidc;
 pub mod patients;
 pub mod platform_tenants;
 pub mod rooms;

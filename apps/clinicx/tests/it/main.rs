@@ -24,6 +24,7 @@ mod key_rotation;
 mod keys;
 mod lifecycle;
 mod metadata;
+mod oidc;
 mod program;
 mod scoping;
 mod soak;

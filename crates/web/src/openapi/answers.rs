@@ -33,7 +33,17 @@ pub(super) fn codes(checked: &Checked, catalog: &Catalog) -> BTreeMap<u16, BTree
     add(access == Access::Public, &["malformed_header"]);
     add(
         access != Access::Public,
-        &["unauthenticated", "invalid_token", "tenant_mismatch", "tenant_gone", "invalid"],
+        &[
+            "unauthenticated",
+            "invalid_token",
+            "tenant_mismatch",
+            "tenant_suspended",
+            "tenant_gone",
+            "account_not_linked",
+            "no_membership",
+            "issuer_unavailable",
+            "invalid",
+        ],
     );
     add(
         matches!(access, Access::Tenant(_) | Access::Operator | Access::AnyTenantMember),

@@ -1,0 +1,415 @@
+//! Whoever an issuer vouches for, brought into an account, a tenant and a session.
+//!
+//! What an issuer grants becomes a membership like any other, with a note of what it was
+//! ([`super::store::Grant`]). The note settles who rules: roles that are still those of the note are the issuer's to
+//! change and to take away; roles that somebody has changed here are not; a membership that is gone although the note
+//! is there was taken away here, and the issuer can't bring it back.
+
+use chrono::{DateTime, Utc};
+use clinicx_persistence::{Actor, SystemTransaction};
+use clinicx_types::{
+    error::DomainError,
+    id::{SessionId, TenantId, UserId},
+    name::TenantSlug,
+    permission::Role,
+};
+use serde_json::{Map, Value, json};
+
+use super::{
+    profile,
+    refusal::Refusal,
+    settings::{Provider, TenantRule},
+    store::{self, Grant, Known},
+    token::Basics,
+};
+use crate::{
+    audit,
+    dto::Tokens,
+    error::IdentityError,
+    identity::{Identity, settle},
+    login::refuse_status,
+    membership,
+    scope::{IdentityScope, Origin},
+    session::{self, NewSession},
+    user::{self, NewUser},
+};
+
+/// How somebody comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// With an access token of the issuer in each request.
+    Bearer,
+    /// By the code flow, for tokens of this service.
+    Code,
+}
+
+impl Way {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Bearer => "oidc_token",
+            Self::Code => "oidc_code",
+        }
+    }
+}
+
+/// Somebody whose token was found right.
+pub(crate) struct Arrival<'a> {
+    pub(crate) provider: &'a Provider,
+    pub(crate) basics: &'a Basics,
+    pub(crate) claims: &'a Map<String, Value>,
+    /// The tenant that the person asked for.
+    pub(crate) wanted: Option<&'a TenantSlug>,
+    pub(crate) way: Way,
+    pub(crate) session: SessionId,
+    pub(crate) expires_at: DateTime<Utc>,
+}
+
+/// What came of an arrival.
+pub(crate) enum Admitted {
+    /// A session was opened.
+    Opened(Option<Tokens>),
+    /// The token's session was there already.
+    Present,
+}
+
+impl Arrival<'_> {
+    fn name(&self) -> (&str, &str) {
+        (&self.provider.settings.issuer, &self.basics.subject)
+    }
+
+    /// Returns the roles that the claims give.
+    fn roles(&self) -> Vec<Role> {
+        self.provider.settings.roles.as_ref().map(|rule| rule.roles(self.claims)).unwrap_or_default()
+    }
+
+    /// Tells whether the claims make an operator.
+    fn operates(&self) -> bool {
+        self.provider.settings.operator.as_ref().is_some_and(|rule| rule.holds(self.claims))
+    }
+
+    /// Refuses one who has to say in which of several tenants.
+    fn ambiguous(&self, tenants: Vec<TenantSlug>) -> IdentityError {
+        match self.way {
+            Way::Bearer => IdentityError::Refused(Refusal::Tenant),
+            Way::Code => IdentityError::TenantRequired { tenants },
+        }
+    }
+}
+
+impl Identity {
+    /// Opens a session for somebody whose token was found right. Writes audit rows of what it changes, and of the
+    /// log-in or its refusal.
+    ///
+    /// # Errors
+    /// [`IdentityError::NotLinked`], [`IdentityError::NoMembership`], [`IdentityError::TenantRequired`],
+    /// [`IdentityError::TenantSuspended`], [`IdentityError::TenantGone`], [`IdentityError::Refused`].
+    pub(crate) async fn admit_arrival(
+        &self,
+        arrival: &Arrival<'_>,
+        origin: &Origin,
+    ) -> Result<Admitted, IdentityError> {
+        let tx = self.app.begin().await?;
+        let result = self.admit_arrival_in(&tx, arrival, origin).await;
+        // A refusal is committed: what the issuer has taken away, and the audit rows.
+        settle(tx, result).await?
+    }
+
+    async fn admit_arrival_in(
+        &self,
+        tx: &SystemTransaction,
+        arrival: &Arrival<'_>,
+        origin: &Origin,
+    ) -> Result<Result<Admitted, IdentityError>, IdentityError> {
+        let scope = self.scope(Actor::System("oidc"), *origin);
+        let (issuer, subject) = arrival.name();
+        store::lock(tx, issuer, subject).await?;
+        if arrival.way == Way::Bearer && store::session_exists(tx, arrival.session).await? {
+            return Ok(Ok(Admitted::Present));
+        }
+        let known = match store::find(tx, issuer, subject).await? {
+            Some(known) => Some(known),
+            None => self.make_known(tx, &scope, arrival).await?,
+        };
+        let led = match &known {
+            Some(known) if known.enabled => self.lead(tx, &scope, arrival, known).await?,
+            _ => Err(IdentityError::NotLinked),
+        };
+        match (known, led) {
+            (Some(known), Ok(tenant)) => self.let_in(tx, arrival, &known, tenant, origin).await.map(Ok),
+            (known, led) => {
+                let error = led.err().unwrap_or(IdentityError::NotLinked);
+                record_refusal(tx, arrival, known.map(|known| known.user_id), &error, origin).await?;
+                Ok(Err(error))
+            }
+        }
+    }
+
+    /// Finds the place of somebody who has an account, after what the issuer grants has been settled.
+    async fn lead(
+        &self,
+        tx: &SystemTransaction,
+        scope: &IdentityScope,
+        arrival: &Arrival<'_>,
+        known: &Known,
+    ) -> Result<Result<Option<TenantId>, IdentityError>, IdentityError> {
+        let operator = settle_operator(tx, scope, arrival, known).await?;
+        let tenant = match destination(tx, arrival, known.user_id, operator).await? {
+            Ok(Some(tenant)) => tenant,
+            elsewhere => return Ok(elsewhere),
+        };
+        let belongs = settle_roles(tx, scope, arrival, known, tenant).await?;
+        Ok(if belongs { Ok(Some(tenant)) } else { Err(IdentityError::NoMembership) })
+    }
+
+    async fn let_in(
+        &self,
+        tx: &SystemTransaction,
+        arrival: &Arrival<'_>,
+        known: &Known,
+        tenant: Option<TenantId>,
+        origin: &Origin,
+    ) -> Result<Admitted, IdentityError> {
+        let (user, now) = (known.user_id, self.clock.now());
+        store::touch(tx, known.id, user, arrival.basics.issued_at, now).await?;
+        let id = arrival.session;
+        let new = NewSession { id, family: id, user, tenant, expires_at: arrival.expires_at };
+        let tokens = match arrival.way {
+            Way::Code => Some(self.open_session(tx, &new).await?),
+            Way::Bearer => {
+                session::open(tx, &new, now).await?;
+                None
+            }
+        };
+        let roams = arrival.provider.settings.tenant == TenantRule::Memberships;
+        let confined = arrival.way == Way::Bearer || !roams;
+        store::mark_session(tx, id, known.id, confined).await?;
+        let actor = if tenant.is_none() { Actor::Operator(user) } else { Actor::User(user) };
+        let after = json!({
+            "session_id": id, "provider": arrival.provider.name(), "by": arrival.way.as_str(), "identity_id": known.id,
+        });
+        let entry = audit::Entry {
+            action: "user.logged_in",
+            entity: "user",
+            entity_id: Some(user.uuid()),
+            tenant,
+            before: None,
+            after: Some(after),
+        };
+        audit::record(tx, &self.scope(actor, *origin), entry).await?;
+        Ok(Admitted::Opened(tokens))
+    }
+
+    /// Finds or makes the account of somebody who comes for the first time, as the provider's settings allow it.
+    async fn make_known(
+        &self,
+        tx: &SystemTransaction,
+        scope: &IdentityScope,
+        arrival: &Arrival<'_>,
+    ) -> Result<Option<Known>, IdentityError> {
+        let Arrival { provider, claims, .. } = arrival;
+        let verified = profile::verified_email(claims);
+        let owner = match &verified {
+            Some(email) => user::find_by_email(tx, email.as_str()).await?,
+            None => None,
+        };
+        if let Some(user) = owner {
+            let links = provider.settings.link_by_verified_email && may_link(tx, provider, user.id).await?;
+            return if links {
+                attach(tx, scope, arrival, user.id, "identity.linked").await
+            } else {
+                Ok(None)
+            };
+        }
+        // An account that would open nothing is not made.
+        let opens = provider.settings.tenant == TenantRule::Memberships
+            || arrival.operates()
+            || !arrival.roles().is_empty();
+        if !provider.settings.create_users || !opens {
+            return Ok(None);
+        }
+        let email = verified.or_else(|| profile::placeholder_email(provider, &arrival.basics.subject));
+        let (Some(email), Ok(full_name)) = (email, profile::full_name(provider, claims)) else {
+            return Ok(None);
+        };
+        let new = NewUser { email, full_name, password: None, is_operator: false };
+        match user::create(tx, scope, &new).await {
+            Ok(user) => attach(tx, scope, arrival, user.id, "identity.created").await,
+            Err(IdentityError::EmailTaken) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Tells whether the issuer may speak for an account that was made here: the platform's for every one, a tenant's own
+/// for those that belong to the tenant and to nothing else.
+async fn may_link(tx: &SystemTransaction, provider: &Provider, user: UserId) -> Result<bool, IdentityError> {
+    let Some(slug) = provider.tenant() else { return Ok(true) };
+    match store::tenant(tx, slug.as_str()).await? {
+        Some(place) => Ok(store::belongs_only_to(tx, user, place.id).await?),
+        None => Ok(false),
+    }
+}
+
+/// Joins an identity to an account.
+async fn attach(
+    tx: &SystemTransaction,
+    scope: &IdentityScope,
+    arrival: &Arrival<'_>,
+    user: UserId,
+    action: &'static str,
+) -> Result<Option<Known>, IdentityError> {
+    let id = scope.next_id();
+    store::link(tx, id, arrival.name(), user, scope.now()).await?;
+    let after = json!({ "identity_id": id, "provider": arrival.provider.name() });
+    record(tx, scope, action, user, None, after).await?;
+    let (issuer, subject) = arrival.name();
+    Ok(store::find(tx, issuer, subject).await?)
+}
+
+/// Brings the account in line with what the claims say of operators, and tells whether it acts as one.
+async fn settle_operator(
+    tx: &SystemTransaction,
+    scope: &IdentityScope,
+    arrival: &Arrival<'_>,
+    known: &Known,
+) -> Result<bool, IdentityError> {
+    let operates = arrival.operates();
+    let outdated = known.claimed_at.is_some_and(|newest| arrival.basics.issued_at < newest);
+    match (operates, known.operator_granted, known.is_operator) {
+        (true, _, true) => Ok(true),
+        // Granted once and gone: it was taken away here.
+        (true, true, false) => Ok(false),
+        (true, false, false) if outdated => Ok(false),
+        (true, false, false) => {
+            store::set_operator(tx, known.id, known.user_id, true, scope.now()).await?;
+            record(tx, scope, "user.operator_granted", known.user_id, None, json!({ "is_operator": true }))
+                .await?;
+            Ok(true)
+        }
+        (false, true, was) if !outdated => {
+            store::set_operator(tx, known.id, known.user_id, false, scope.now()).await?;
+            if was {
+                let after = json!({ "is_operator": false });
+                record(tx, scope, "user.operator_revoked", known.user_id, None, after).await?;
+            }
+            Ok(false)
+        }
+        (false, _, _) => Ok(false),
+    }
+}
+
+/// Decides where somebody is led: to a tenant, or as an operator to the platform.
+async fn destination(
+    tx: &SystemTransaction,
+    arrival: &Arrival<'_>,
+    user: UserId,
+    operator: bool,
+) -> Result<Result<Option<TenantId>, IdentityError>, IdentityError> {
+    let slugs: Vec<TenantSlug> = match &arrival.provider.settings.tenant {
+        TenantRule::Fixed(slug) => vec![slug.clone()],
+        TenantRule::Claim(path) => {
+            path.texts(arrival.claims).into_iter().filter_map(|text| TenantSlug::parse(text).ok()).collect()
+        }
+        TenantRule::Memberships => {
+            let belongings = membership::list_for_user(tx, user).await?;
+            belongings.into_iter().map(|belonging| belonging.slug).collect()
+        }
+    };
+    let slug = match (arrival.wanted, slugs.as_slice()) {
+        (Some(wanted), slugs) if slugs.contains(wanted) => wanted,
+        (Some(_), _) => return Ok(Err(IdentityError::NoMembership)),
+        // Where memberships decide, whoever operates the platform acts there unless a tenant is named.
+        (None, _) if operator && arrival.provider.settings.tenant == TenantRule::Memberships => {
+            return Ok(Ok(None));
+        }
+        (None, []) if operator => return Ok(Ok(None)),
+        (None, []) => return Ok(Err(IdentityError::NoMembership)),
+        (None, [only]) => only,
+        (None, _) => return Ok(Err(arrival.ambiguous(slugs))),
+    };
+    Ok(match store::tenant(tx, slug.as_str()).await? {
+        Some(place) => refuse_status(&place.status).map(|()| Some(place.id)),
+        None => Err(IdentityError::NoMembership),
+    })
+}
+
+/// Brings the membership in line with what the claims say of roles, as far as that is the issuer's to say, and tells
+/// whether there is one.
+async fn settle_roles(
+    tx: &SystemTransaction,
+    scope: &IdentityScope,
+    arrival: &Arrival<'_>,
+    known: &Known,
+    tenant: TenantId,
+) -> Result<bool, IdentityError> {
+    let user = known.user_id;
+    let mut current = membership::roles_of(tx, user, tenant).await?;
+    current.sort_unstable();
+    if arrival.provider.settings.roles.is_none() {
+        return Ok(!current.is_empty());
+    }
+    let grant = Grant { roles: arrival.roles(), claimed_at: arrival.basics.issued_at };
+    let last = store::grant_of(tx, user, tenant).await?;
+    match (current.is_empty(), last) {
+        (true, Some(_)) => Ok(false),
+        (true, None) if grant.roles.is_empty() => Ok(false),
+        (true, None) => give(tx, scope, known, tenant, &grant).await.map(|()| true),
+        (false, Some(last)) if last.roles == current && last.claimed_at <= grant.claimed_at => {
+            if grant.roles.is_empty() {
+                membership::revoke(tx, scope, tenant, user).await?;
+                store::forget_grant(tx, user, tenant).await?;
+                return Ok(false);
+            }
+            give(tx, scope, known, tenant, &grant).await.map(|()| true)
+        }
+        // Somebody here has decided, or a newer token has spoken.
+        (false, _) => Ok(true),
+    }
+}
+
+async fn give(
+    tx: &SystemTransaction,
+    scope: &IdentityScope,
+    known: &Known,
+    tenant: TenantId,
+    grant: &Grant,
+) -> Result<(), IdentityError> {
+    membership::grant(tx, scope, tenant, known.user_id, &grant.roles).await?;
+    Ok(store::set_grant(tx, known.id, (known.user_id, tenant), grant).await?)
+}
+
+async fn record(
+    tx: &SystemTransaction,
+    scope: &IdentityScope,
+    action: &'static str,
+    user: UserId,
+    tenant: Option<TenantId>,
+    after: Value,
+) -> Result<(), IdentityError> {
+    let entity_id = Some(user.uuid());
+    let entry = audit::Entry { action, entity: "user", entity_id, tenant, before: None, after: Some(after) };
+    Ok(audit::record(tx, scope, entry).await?)
+}
+
+async fn record_refusal(
+    tx: &SystemTransaction,
+    arrival: &Arrival<'_>,
+    user: Option<UserId>,
+    error: &IdentityError,
+    origin: &Origin,
+) -> Result<(), IdentityError> {
+    let reason = match error {
+        IdentityError::Refused(refusal) => refusal.label(),
+        other => other.code(),
+    };
+    let after = json!({ "reason": reason, "provider": arrival.provider.name(), "by": arrival.way.as_str() });
+    let entry = audit::Entry {
+        action: "user.login_refused",
+        entity: "user",
+        entity_id: user.map(|user| user.uuid()),
+        tenant: None,
+        before: None,
+        after: Some(after),
+    };
+    Ok(audit::record_anonymous(tx, origin, entry).await?)
+}
