@@ -28,27 +28,32 @@ pub fn module(slot: &Slot) -> HttpModule {
         Operation::post("/auth/oidc/{provider}/authorize", "begin_oidc_login")
             .summary("Begin a log-in at an issuer")
             .description(
-                "The browser keeps `state` and `binding` and goes to `authorization_url`. The issuer sends it back to \
+                "Without `tenant`, the one that `X-Tenant-ID` or the host names is meant. The browser keeps `state` and \
+                 `binding` and goes to `authorization_url`. The issuer sends it back to \
                  `redirect_uri` with a code and the state; the log-in has to be finished within ten minutes.",
             )
             .access(Access::Public)
-            .idempotency(Idempotency::Ignored)
+            .idempotency(Idempotency::None)
             .path_param("provider", name.clone())
             .answers::<Authorization>(200)
-            .errors(&["too_many_attempts", "issuer_unavailable"])
+            .errors(&["tenant_mismatch", "too_many_attempts", "issuer_unavailable"])
             .handler(move |cx: Cx, path: Path<String>, body: Body<AuthorizeRequest>| {
                 authorize(authorize_.clone(), cx, path, body)
             }),
         Operation::post("/auth/oidc/{provider}/callback", "finish_oidc_login")
             .summary("Finish a log-in at an issuer")
-            .description("Each log-in has one try, whatever comes of it.")
+            .description(
+                "Each log-in has one try, whatever comes of it. A client that has lost the answer repeats the request \
+                 with the same `Idempotency-Key`.",
+            )
             .access(Access::Public)
-            .idempotency(Idempotency::Ignored)
+            .idempotency(Idempotency::Brief)
             .path_param("provider", name)
             .answers::<Tokens>(200)
             .errors(&[
                 "invalid_login_state",
                 "login_refused",
+                "tenant_mismatch",
                 "account_not_linked",
                 "no_membership",
                 "tenant_required",
@@ -91,7 +96,10 @@ async fn authorize(
     Body(request): Body<AuthorizeRequest>,
 ) -> Result<Reply, ApiError> {
     let (identity, origin) = (slot.platform()?.identity.clone(), origin(&cx));
-    let work = async move { identity.authorize(&provider, request, &origin).await.map_err(refused) };
+    let claimed = cx.claimed_tenant().cloned();
+    let work = async move {
+        identity.authorize(&provider, request, claimed.as_ref(), &origin).await.map_err(refused)
+    };
     Ok(Reply::ok(&cx.detached(work).await?))
 }
 
@@ -102,6 +110,14 @@ async fn callback(
     Body(request): Body<CallbackRequest>,
 ) -> Result<Reply, ApiError> {
     let (identity, origin) = (slot.platform()?.identity.clone(), origin(&cx));
-    let work = async move { identity.callback(&provider, request, &origin).await.map_err(refused) };
-    Ok(Reply::ok(&cx.detached(work).await?))
+    let claimed = cx.claimed_tenant().cloned();
+    let CallbackRequest { code, state, binding, .. } = request.clone();
+    cx.perform_for(&[code.as_bytes(), state.as_bytes(), binding.as_bytes()], move || {
+        Box::pin(async move {
+            let tokens =
+                identity.callback(&provider, request, claimed.as_ref(), &origin).await.map_err(refused)?;
+            Ok(Reply::ok(&tokens))
+        })
+    })
+    .await
 }

@@ -180,6 +180,7 @@ impl World {
     fn real_path(&self, path: &str) -> String {
         fill(path, |collection, name| match name {
             "slug" => self.slug.clone(),
+            "provider" => "nobody".to_owned(),
             _ => self.things.get(collection).unwrap_or_else(|| panic!("add a thing of {collection}")).clone(),
         })
     }

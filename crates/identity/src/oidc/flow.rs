@@ -59,9 +59,10 @@ impl Identity {
         .collect()
     }
 
-    /// Begins a log-in at an issuer.
+    /// Begins a log-in at an issuer. `claimed` is the tenant that header or host name.
     ///
     /// # Errors
+    /// [`IdentityError::TenantMismatch`] when the request names another tenant than `claimed`;
     /// [`IdentityError::NotFound`] for an issuer that is unknown or another tenant's; [`IdentityError::Invalid`] for an
     /// address that is not configured; [`IdentityError::TooManyAttempts`]; [`IdentityError::IssuerUnavailable`].
     #[tracing::instrument(name = "identity.oidc.authorize", skip_all, fields(request.id = %origin.request_id))]
@@ -69,12 +70,13 @@ impl Identity {
         &self,
         provider: &str,
         request: AuthorizeRequest,
+        claimed: Option<&TenantSlug>,
         origin: &Origin,
     ) -> Result<Authorization, IdentityError> {
         let issuer = self.login_issuer(provider)?;
         let settings = &issuer.provider().settings;
-        if issuer.provider().tenant().zip(request.tenant.as_ref()).is_some_and(|(own, wanted)| own != wanted)
-        {
+        let tenant = agreed(request.tenant.as_ref(), claimed)?;
+        if issuer.provider().tenant().zip(tenant).is_some_and(|(own, wanted)| own != wanted) {
             return Err(IdentityError::NotFound { thing: "provider" });
         }
         if !settings.redirect_uris.contains(&request.redirect_uri) {
@@ -89,8 +91,8 @@ impl Identity {
         let flow = Flow {
             nonce: random()?,
             verifier: random()?,
-            redirect_uri: request.redirect_uri,
-            tenant: request.tenant,
+            redirect_uri: request.redirect_uri.clone(),
+            tenant: tenant.cloned(),
         };
         self.keep(issuer, &flow, (&state, &binding), origin).await?;
         let mut scopes = vec!["openid"];
@@ -107,7 +109,7 @@ impl Identity {
         Ok(Authorization { authorization_url: url.into(), state, binding })
     }
 
-    /// Finishes a log-in at an issuer. Writes an audit row of the success or the failure.
+    /// Finishes a log-in at an issuer. `claimed` is the tenant that header or host name. Writes an audit row of the success or the failure.
     ///
     /// # Errors
     /// [`IdentityError::InvalidFlow`] for a log-in that was not begun here, was finished, took too long or is another
@@ -119,10 +121,12 @@ impl Identity {
         &self,
         provider: &str,
         request: CallbackRequest,
+        claimed: Option<&TenantSlug>,
         origin: &Origin,
     ) -> Result<Tokens, IdentityError> {
         let issuer = self.login_issuer(provider)?;
         let flow = self.take(issuer, &request).await?;
+        let wanted = agreed(flow.tenant.as_ref(), claimed)?;
         match self.confirmed(issuer, &request, &flow).await {
             Ok((basics, claims)) => {
                 let (settings, now) = (&issuer.provider().settings, self.clock.now());
@@ -131,7 +135,7 @@ impl Identity {
                     provider: issuer.provider(),
                     basics: &basics,
                     claims: &claims,
-                    wanted: flow.tenant.as_ref(),
+                    wanted,
                     way: Way::Code,
                     session: SessionId::new(self.ids.next()),
                     expires_at: later(now, ttl),
@@ -237,6 +241,17 @@ impl Identity {
             after: Some(after),
         };
         Ok(audit::record_anonymous(&self.app, origin, entry).await?)
+    }
+}
+
+/// Returns the tenant that is meant: the one that was named, else the one that header or host name.
+fn agreed<'a>(
+    named: Option<&'a TenantSlug>,
+    claimed: Option<&'a TenantSlug>,
+) -> Result<Option<&'a TenantSlug>, IdentityError> {
+    match (named, claimed) {
+        (Some(named), Some(claimed)) if named != claimed => Err(IdentityError::TenantMismatch),
+        _ => Ok(named.or(claimed)),
     }
 }
 

@@ -25,7 +25,10 @@ use super::{
     ledger::Ledger,
     paths::{PATHS, Path},
 };
-use crate::support::{OPERATOR, PASSWORD, configuration};
+use crate::{
+    oidc::desk,
+    support::{OPERATOR, PASSWORD, configuration},
+};
 
 /// Sends a request to the service inside this process and reads the answer to its end.
 pub(super) type Ask = Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, (u16, String)>>;
@@ -180,7 +183,16 @@ impl Bench {
         }
         let request = TestRequest::default().method(facts.method.clone()).uri(&uri);
         match facts.id {
-            "health" | "readiness" | "metrics" => request,
+            "health" | "readiness" | "metrics" | "list_login_providers" => request,
+            "begin_oidc_login" => request.uri(&uri.replace("{provider}", desk::NAME)).set_json(desk::begin()),
+            "finish_oidc_login" => {
+                let begin = format!("/api/v1/auth/oidc/{}/authorize", desk::NAME);
+                let (status, text) =
+                    (self.ask)(TestRequest::post().uri(&begin).set_json(desk::begin())).await;
+                assert_eq!(status, 200, "{text}");
+                let body = desk::finish(&serde_json::from_str(&text).unwrap());
+                request.uri(&uri.replace("{provider}", desk::NAME)).set_json(body)
+            }
             "login" => request.set_json(credentials),
             "refresh" => {
                 let tokens = self.tokens(credentials).await;
@@ -293,6 +305,7 @@ pub(super) async fn open_platform(mode: ApplyMode) -> Platform {
     config.database.pool.max_connections = 3;
     config.database.pool.tenant_share = 1.0;
     config.database.system_connections = 3;
+    config.auth.oidc = vec![desk::config()];
     clinicx::cli::migrate::system(&config).await.unwrap();
     let platform = Platform::open(&config).await.unwrap();
     platform.ready_to_serve().await.unwrap();

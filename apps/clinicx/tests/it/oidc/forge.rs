@@ -71,7 +71,8 @@ impl Key {
 
     pub(super) fn public_pem(&self) -> Vec<u8> {
         let text = base64::prelude::BASE64_STANDARD.encode(self.public_der());
-        let lines: Vec<&str> = (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
+        let lines: Vec<&str> =
+            (0..text.len()).step_by(64).map(|at| &text[at..text.len().min(at + 64)]).collect();
         format!("-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n", lines.join("\n")).into_bytes()
     }
 

@@ -97,7 +97,8 @@ fn answer(state: &mut State, request: &HttpRequest, body: &str) -> HttpResponse 
             let form: HashMap<String, String> =
                 url::form_urlencoded::parse(body.as_bytes()).into_owned().collect();
             let code = form.get("code").cloned().unwrap_or_default();
-            let authorization = request.headers().get("authorization").map(|v| v.to_str().unwrap().to_owned());
+            let authorization =
+                request.headers().get("authorization").map(|v| v.to_str().unwrap().to_owned());
             state.asked.push((form, authorization));
             match state.codes.remove(&code) {
                 Some(tokens) => HttpResponse::Ok().json(tokens),

@@ -58,7 +58,8 @@ async fn a_person_of_the_platforms_issuer_gets_an_account_and_the_roles_of_the_m
     // What a receptionist may not do, nobody with this mapping may.
     api.post("/rooms", json!({"name": "1", "kind": "chair"})).await.expect_problem(403, "permission_denied");
     // The next token says more, and it is the same person.
-    let more = with(world.claims(&world.platform), json!({"sub": claims["sub"], "roles": ["admins", "unknown"]}));
+    let more =
+        with(world.claims(&world.platform), json!({"sub": claims["sub"], "roles": ["admins", "unknown"]}));
     let more = world.with_token(&world.platform.key.token(&more));
     assert_eq!(more.get("/auth/me").await.expect(200)["id"], me["id"]);
     more.post("/rooms", json!({"name": "1", "kind": "chair"})).await.expect(201);
@@ -152,7 +153,8 @@ async fn an_operator_is_made_by_the_platforms_issuer_alone_and_for_as_long_as_it
     api.get("/platform/tenants").await.expect(200);
     api.get("/patients").await.expect_problem(403, "permission_denied");
     // Named together with a tenant, the token is the tenant's and no operator's.
-    let inside = with(world.claims(&world.platform), json!({"sub": claims["sub"], "groups": claims["groups"]}));
+    let inside =
+        with(world.claims(&world.platform), json!({"sub": claims["sub"], "groups": claims["groups"]}));
     let inside = world.with_token(&world.platform.key.token(&inside));
     inside.get("/patients").await.expect(200);
     inside.get("/platform/tenants").await.expect_problem(403, "permission_denied");
@@ -179,7 +181,9 @@ async fn a_tenants_own_issuer_leads_to_that_tenant_whatever_its_tokens_say() {
     let process = world.process().await;
     let (scope, user) = (IdentityScope::system("test"), me["id"].as_str().unwrap().parse().unwrap());
     membership::grant(&process.app, &scope, world.clinic_b.id, user, &[Role::Owner]).await.unwrap();
-    api.post("/auth/switch", json!({"tenant": world.clinic_b.slug})).await.expect_problem(403, "no_membership");
+    api.post("/auth/switch", json!({"tenant": world.clinic_b.slug}))
+        .await
+        .expect_problem(403, "no_membership");
     assert_eq!(api.get("/auth/me").await.expect(200)["tenants"].as_array().unwrap().len(), 1);
     process.close().await;
 }
@@ -265,7 +269,8 @@ async fn an_issuer_that_is_away_or_lies_about_itself_is_503_and_its_neighbours_a
             algorithms: vec!["ES256".to_owned()],
             ..super::world::provider("lying", &issuer.url)
         }];
-        let api = crate::support::Api { base: crate::support::start(config).await, ..world.anonymous.clone() };
+        let api =
+            crate::support::Api { base: crate::support::start(config).await, ..world.anonymous.clone() };
         let answer = api.with_token(&issuer.key.token(&world.claims(&issuer))).get("/auth/me").await;
         answer.expect_problem(503, "issuer_unavailable");
         assert_eq!(answer.header("retry-after"), "10", "{purpose}");

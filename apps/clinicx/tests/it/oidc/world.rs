@@ -96,7 +96,9 @@ impl World {
                 ..provider("roaming", &roaming.url)
             },
         ];
-        let anonymous = Api { base: start(config.clone()).await, token: None, client: Client::new() };
+        // Each test has a runtime of its own, with which its connections end; none is kept for the next test.
+        let client = Client::builder().pool_max_idle_per_host(0).build().unwrap();
+        let anonymous = Api { base: start(config.clone()).await, token: None, client };
         let operator = anonymous.login(json!({"email": OPERATOR.0, "password": OPERATOR.1})).await;
         let clinic_a = Clinic::create(&operator, slugs[0]).await;
         let clinic_b = Clinic::create(&operator, slugs[1]).await;
