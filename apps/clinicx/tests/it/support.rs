@@ -176,6 +176,11 @@ impl Clinic {
 
     /// Creates one; `extra` overrides parts of the body.
     pub(crate) async fn with(extra: Value) -> Self {
+        Self::made_by(&Api::operator().await, extra).await
+    }
+
+    /// Creates one on the operator's service.
+    pub(crate) async fn made_by(operator: &Api, extra: Value) -> Self {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
         let slug = format!(
             "c{}-{}",
@@ -190,7 +195,6 @@ impl Clinic {
         for (name, value) in extra.as_object().unwrap() {
             body[name] = value.clone();
         }
-        let operator = Api::operator().await;
         let tenant = operator.post("/platform/tenants", body).await.expect(201);
         let admin = operator.login(json!({"email": email, "password": PASSWORD})).await;
         Self { slug, tenant, admin }
