@@ -49,7 +49,7 @@ fn http(slot: &Slot) -> Vec<HttpModule> {
         routes::time_off::module(),
         routes::rooms::module(),
         routes::services::module(),
-        routes::appointments::module(),
+        routes::appointments::module(slot),
         routes::audit_logs::module(slot),
     ]
 }

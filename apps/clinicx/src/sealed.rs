@@ -3,7 +3,7 @@
 
 use actix_web::http::StatusCode;
 use clinicx_keys::FieldCipher;
-use clinicx_persistence::{TenantScope, TenantTransaction};
+use clinicx_persistence::{TenantConnection, TenantScope, TenantTransaction};
 use clinicx_web::{ApiError, Reply, TenantCx};
 use futures_util::future::BoxFuture;
 
@@ -23,6 +23,26 @@ where
         Err(error) if keys_changed(&error) => {
             let cipher = keyring.refreshed(cx.tenant().id).await?;
             cx.read(async |tx, scope| operation(tx, scope, &cipher).await).await
+        }
+        done => done,
+    }
+}
+
+/// Runs a single read on a connection, without a transaction.
+///
+/// # Errors
+/// As [`read`].
+pub async fn look<T, F>(slot: &Slot, cx: &TenantCx, operation: F) -> Result<T, ApiError>
+where
+    F: AsyncFn(&TenantConnection, &TenantScope, &FieldCipher) -> Result<T, ApiError>,
+{
+    let keyring = &slot.platform()?.keyring;
+    let cipher = keyring.cipher(cx.tenant().id).await?;
+    let connection = cx.connection()?;
+    match operation(&connection, cx.scope(), &cipher).await {
+        Err(error) if keys_changed(&error) => {
+            let cipher = keyring.refreshed(cx.tenant().id).await?;
+            operation(&connection, cx.scope(), &cipher).await
         }
         done => done,
     }

@@ -69,7 +69,7 @@ async fn main() -> Result<()> {
 
     // Reads need no transaction.
     let day = AppointmentFilter { day: Some(booked.start.date_naive()), ..AppointmentFilter::default() };
-    let page = appointment::list(&connection, &scope, &day, &PageRequest::default()).await?;
+    let page = appointment::list(&connection, &scope, &cipher, &day, &PageRequest::default()).await?;
     println!("{} appointments start on that day", page.items.len());
 
     cluster.close().await;
@@ -99,7 +99,7 @@ async fn book(
         wish.duration_minutes = Some(30);
         wish.time_zone = Some(scope.time_zone.name().to_owned());
         let tx = connection.begin().await?;
-        match appointment::book(&tx, scope, wish).await {
+        match appointment::book(&tx, scope, cipher, wish).await {
             Ok(booked) => {
                 tx.commit().await?;
                 return Ok(booked);

@@ -3,6 +3,7 @@
 use clinicx_keys::sealed::{BlindIndex, SealedColumn};
 
 use crate::{
+    appointment::{CANCELLATION, COMMENT, REASON, STEP},
     folding,
     patient::{IDENTIFIER, NOTES},
 };
@@ -15,4 +16,8 @@ pub const COLUMNS: &[SealedColumn] = &[
         plain: None,
     },
     SealedColumn::new(NOTES),
+    SealedColumn { field: REASON, index: None, plain: Some("reason") },
+    SealedColumn { field: COMMENT, index: None, plain: Some("comment") },
+    SealedColumn { field: CANCELLATION, index: None, plain: Some("cancellation_reason") },
+    SealedColumn { field: STEP, index: None, plain: Some("reason") },
 ];

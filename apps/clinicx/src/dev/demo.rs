@@ -70,7 +70,8 @@ pub(super) async fn fill(
     let practitioners = add_team(&tx, scope, profile).await?;
     let services = add_services(&tx, scope, profile).await?;
     let patients = add_patients(&tx, scope, cipher, profile).await?;
-    let appointments = add_visits(&tx, scope, profile, &practitioners, &services, &patients).await?;
+    let appointments =
+        add_visits(&tx, (scope, cipher), profile, &practitioners, &services, &patients).await?;
     tx.commit().await.map_err(clinicx_persistence::Failure::from)?;
     Ok(Filled { patients: patients.len(), appointments })
 }
@@ -163,7 +164,7 @@ async fn add_patients(
 
 async fn add_visits(
     tx: &TenantTransaction,
-    scope: &TenantScope,
+    (scope, cipher): (&TenantScope, &FieldCipher),
     profile: &Profile,
     practitioners: &[Practitioner],
     services: &[ServiceId],
@@ -194,12 +195,12 @@ async fn add_visits(
                 let body = json!({"patient_id": patient, "staff_id": practitioner.id, "room_id": practitioner.room,
                     "service_id": service, "start": start, "duration_minutes": 40});
                 let booked_at = acting_at(scope, (start - TimeDelta::days(6)).min(now));
-                let booked = appointment::book(tx, &booked_at, input(body)?).await?;
+                let booked = appointment::book(tx, &booked_at, cipher, input(body)?).await?;
                 made += 1;
                 if start < now {
-                    conclude(tx, scope, &booked, start, turn).await?;
+                    conclude(tx, (scope, cipher), &booked, start, turn).await?;
                 } else if turn % 17 == 0 {
-                    step(tx, scope, &booked, Action::Cancel, now).await?;
+                    step(tx, (scope, cipher), &booked, Action::Cancel, now).await?;
                 }
             }
         }
@@ -210,24 +211,26 @@ async fn add_visits(
 /// Takes a past visit to its end: most came, some did not, some had called it off.
 async fn conclude(
     tx: &TenantTransaction,
-    scope: &TenantScope,
+    (scope, cipher): (&TenantScope, &FieldCipher),
     visit: &Appointment,
     start: DateTime<Utc>,
     turn: usize,
 ) -> anyhow::Result<()> {
     match turn % 12 {
         0 => {
-            step(tx, scope, visit, Action::NoShow, start + TimeDelta::minutes(20)).await?;
+            step(tx, (scope, cipher), visit, Action::NoShow, start + TimeDelta::minutes(20)).await?;
         }
         1 => {
-            step(tx, scope, visit, Action::Cancel, start - TimeDelta::hours(20)).await?;
+            step(tx, (scope, cipher), visit, Action::Cancel, start - TimeDelta::hours(20)).await?;
         }
         _ => {
-            let arrived = step(tx, scope, visit, Action::Arrive, start - TimeDelta::minutes(8)).await?;
-            let seated = step(tx, scope, &arrived, Action::CheckIn, start + TimeDelta::minutes(2)).await?;
+            let arrived =
+                step(tx, (scope, cipher), visit, Action::Arrive, start - TimeDelta::minutes(8)).await?;
+            let seated =
+                step(tx, (scope, cipher), &arrived, Action::CheckIn, start + TimeDelta::minutes(2)).await?;
             let ended = start + TimeDelta::minutes(38);
             if ended < scope.now() {
-                step(tx, scope, &seated, Action::Fulfil, ended).await?;
+                step(tx, (scope, cipher), &seated, Action::Fulfil, ended).await?;
             }
         }
     }
@@ -236,13 +239,20 @@ async fn conclude(
 
 async fn step(
     tx: &TenantTransaction,
-    scope: &TenantScope,
+    (scope, cipher): (&TenantScope, &FieldCipher),
     visit: &Appointment,
     action: Action,
     at: DateTime<Utc>,
 ) -> anyhow::Result<Appointment> {
     let scope = acting_at(scope, at);
-    Ok(appointment::transition(tx, &scope, visit.id, Some(visit.version), action, input(json!({}))?).await?)
+    Ok(appointment::transition(
+        tx,
+        &scope,
+        cipher,
+        (visit.id, Some(visit.version)),
+        (action, input(json!({}))?),
+    )
+    .await?)
 }
 
 /// The same actor at another time.

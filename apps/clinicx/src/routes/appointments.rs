@@ -14,11 +14,15 @@ use clinicx_web::{Access, ApiError, Body, HttpModule, List, Operation, Path, Rep
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::{sealed, wiring::Slot};
+
 /// What can stand against a time: conflicts, hours, absences.
 const TIME_REFUSALS: &[&str] = &["slot_taken", "outside_working_hours", "time_off"];
 
 /// The operations on appointments.
-pub fn module() -> HttpModule {
+pub fn module(slot: &Slot) -> HttpModule {
+    let (booking, listing, getting) = (slot.clone(), slot.clone(), slot.clone());
+    let (updating, moving) = (slot.clone(), slot.clone());
     let read = Access::Tenant(APPOINTMENT_READ);
     let write = Access::Tenant(APPOINTMENT_WRITE);
     let crud = [
@@ -31,79 +35,97 @@ pub fn module() -> HttpModule {
             .access(write)
             .answers::<Appointment>(201)
             .errors(TIME_REFUSALS)
-            .handler(book),
+            .handler(move |cx: TenantCx, body: Body<BookAppointment>| book(booking.clone(), cx, body)),
         Operation::get("/appointments", "list_appointments")
             .summary("List the appointments of a day, of a range, of a person")
             .access(read)
             .shows_patients("appointment")
             .answers_page::<Appointment>()
-            .handler(list),
+            .handler(move |cx: TenantCx, wanted: List<Wanted>| list(listing.clone(), cx, wanted)),
         Operation::get("/appointments/{id}", "get_appointment")
             .summary("Show an appointment")
             .access(read)
             .shows_patients("appointment")
             .answers::<Appointment>(200)
             .errors(&["not_found"])
-            .handler(get),
+            .handler(move |cx: TenantCx, id: Path<AppointmentId>| get(getting.clone(), cx, id)),
         Operation::patch("/appointments/{id}", "update_appointment")
             .summary("Change an appointment's reason, comment or priority")
             .access(write)
             .answers::<Appointment>(200)
             .errors(&["not_found"])
-            .handler(update),
+            .handler(move |cx: TenantCx, id: Path<AppointmentId>, body: Body<UpdateAppointment>| {
+                update(updating.clone(), cx, id, body)
+            }),
         Operation::transition("/appointments/{id}/reschedule", "reschedule_appointment")
             .summary("Move an appointment in time, to another room or to another member of staff")
             .access(write)
             .answers::<Appointment>(200)
             .errors(&["not_found"])
             .errors(TIME_REFUSALS)
-            .handler(reschedule),
+            .handler(move |cx: TenantCx, id: Path<AppointmentId>, body: Body<Reschedule>| {
+                reschedule(moving.clone(), cx, id, body)
+            }),
     ];
     HttpModule::new("appointments", "Who comes when, to whom, and where").operations(crud).operations([
         transition(
+            slot,
             "/appointments/{id}/confirm",
             "confirm_appointment",
             Action::Confirm,
             "Book what was proposed, held or waiting; or take a no-show back on its day",
         ),
         transition(
+            slot,
             "/appointments/{id}/arrive",
             "arrive_appointment",
             Action::Arrive,
             "Say that the patient has come",
         ),
         transition(
+            slot,
             "/appointments/{id}/check-in",
             "check_in_appointment",
             Action::CheckIn,
             "Say that the patient is received",
         ),
         transition(
+            slot,
             "/appointments/{id}/fulfil",
             "fulfil_appointment",
             Action::Fulfil,
             "Say that the visit took place",
         ),
         transition(
+            slot,
             "/appointments/{id}/cancel",
             "cancel_appointment",
             Action::Cancel,
             "Call the appointment off",
         ),
         transition(
+            slot,
             "/appointments/{id}/no-show",
             "no_show_appointment",
             Action::NoShow,
             "Say that the patient did not come",
         ),
-        transition("/appointments/{id}/hold", "hold_appointment", Action::Hold, "Hold the slot for a while"),
         transition(
+            slot,
+            "/appointments/{id}/hold",
+            "hold_appointment",
+            Action::Hold,
+            "Hold the slot for a while",
+        ),
+        transition(
+            slot,
             "/appointments/{id}/defer",
             "defer_appointment",
             Action::Defer,
             "Put it on the waiting list",
         ),
         transition(
+            slot,
             "/appointments/{id}/void",
             "void_appointment",
             Action::Void,
@@ -113,7 +135,14 @@ pub fn module() -> HttpModule {
     ])
 }
 
-fn transition(path: &'static str, id: &'static str, action: Action, summary: &'static str) -> Operation {
+fn transition(
+    slot: &Slot,
+    path: &'static str,
+    id: &'static str,
+    action: Action,
+    summary: &'static str,
+) -> Operation {
+    let slot = slot.clone();
     Operation::transition(path, id)
         .summary(summary)
         .access(Access::Tenant(APPOINTMENT_WRITE))
@@ -121,7 +150,7 @@ fn transition(path: &'static str, id: &'static str, action: Action, summary: &'s
         .errors(&["not_found", "wrong_time"])
         .errors(TIME_REFUSALS)
         .handler(move |cx: TenantCx, id: Path<AppointmentId>, body: Body<TransitionInput>| {
-            act(cx, id, body, action)
+            act(slot.clone(), cx, id, (action, body))
         })
 }
 
@@ -153,66 +182,78 @@ fn shown(appointment: &Appointment) -> Reply {
     Reply::ok(appointment).showing([appointment.patient_id])
 }
 
-async fn book(cx: TenantCx, Body(input): Body<BookAppointment>) -> Result<Reply, ApiError> {
-    cx.write(move |tx, scope| {
+async fn book(slot: Slot, cx: TenantCx, Body(input): Body<BookAppointment>) -> Result<Reply, ApiError> {
+    sealed::write(&slot, &cx, move |tx, scope, cipher| {
         let input = input.clone();
         Box::pin(async move {
-            let made = appointment::book(tx, scope, input).await?;
+            let made = appointment::book(tx, scope, &cipher, input).await?;
             Ok(Reply::created(format!("/appointments/{}", made.id), &made).showing([made.patient_id]))
         })
     })
     .await
 }
 
-async fn list(cx: TenantCx, list: List<Wanted>) -> Result<Reply, ApiError> {
+async fn list(slot: Slot, cx: TenantCx, list: List<Wanted>) -> Result<Reply, ApiError> {
     let Wanted { from, to, day, staff_id, patient_id, room_id, status: statuses } = list.filter.clone();
     let filter = AppointmentFilter { from, to, day, staff_id, patient_id, room_id, statuses };
-    let page =
-        cx.read(async |tx, scope| Ok(appointment::list(tx, scope, &filter, &list.page).await?)).await?;
+    let page = sealed::read(&slot, &cx, async |tx, scope, cipher| {
+        Ok(appointment::list(tx, scope, cipher, &filter, &list.page).await?)
+    })
+    .await?;
     Ok(Reply::page(&list, &page).showing(page.items.iter().map(|appointment| appointment.patient_id)))
 }
 
-async fn get(cx: TenantCx, Path(id): Path<AppointmentId>) -> Result<Reply, ApiError> {
-    Ok(shown(&appointment::get(&cx.connection()?, cx.scope(), id).await?))
+async fn get(slot: Slot, cx: TenantCx, Path(id): Path<AppointmentId>) -> Result<Reply, ApiError> {
+    let found =
+        sealed::look(
+            &slot,
+            &cx,
+            async |db, scope, cipher| Ok(appointment::get(db, scope, cipher, id).await?),
+        );
+    Ok(shown(&found.await?))
 }
 
 async fn update(
+    slot: Slot,
     cx: TenantCx,
     Path(id): Path<AppointmentId>,
     Body(patch): Body<UpdateAppointment>,
 ) -> Result<Reply, ApiError> {
-    let expected = cx.expected_version();
-    cx.write(move |tx, scope| {
+    let revision = (id, cx.expected_version());
+    sealed::write(&slot, &cx, move |tx, scope, cipher| {
         let patch = patch.clone();
-        Box::pin(async move { Ok(shown(&appointment::update(tx, scope, id, expected, patch).await?)) })
+        Box::pin(async move { Ok(shown(&appointment::update(tx, scope, &cipher, revision, patch).await?)) })
     })
     .await
 }
 
 async fn reschedule(
+    slot: Slot,
     cx: TenantCx,
     Path(id): Path<AppointmentId>,
     Body(input): Body<Reschedule>,
 ) -> Result<Reply, ApiError> {
-    let expected = cx.expected_version();
-    cx.write(move |tx, scope| {
+    let revision = (id, cx.expected_version());
+    sealed::write(&slot, &cx, move |tx, scope, cipher| {
         let input = input.clone();
-        Box::pin(async move { Ok(shown(&appointment::reschedule(tx, scope, id, expected, input).await?)) })
+        Box::pin(
+            async move { Ok(shown(&appointment::reschedule(tx, scope, &cipher, revision, input).await?)) },
+        )
     })
     .await
 }
 
 async fn act(
+    slot: Slot,
     cx: TenantCx,
     Path(id): Path<AppointmentId>,
-    Body(input): Body<TransitionInput>,
-    action: Action,
+    (action, Body(input)): (Action, Body<TransitionInput>),
 ) -> Result<Reply, ApiError> {
-    let expected = cx.expected_version();
-    cx.write(move |tx, scope| {
-        let input = input.clone();
+    let revision = (id, cx.expected_version());
+    sealed::write(&slot, &cx, move |tx, scope, cipher| {
+        let step = (action, input.clone());
         Box::pin(
-            async move { Ok(shown(&appointment::transition(tx, scope, id, expected, action, input).await?)) },
+            async move { Ok(shown(&appointment::transition(tx, scope, &cipher, revision, step).await?)) },
         )
     })
     .await

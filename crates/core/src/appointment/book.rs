@@ -1,6 +1,7 @@
 //! Making an appointment: the one way in which a slot is taken.
 
 use chrono::{DateTime, Utc};
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantScope, TenantTransaction};
 use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, sea_query::OnConflict};
 
@@ -12,7 +13,7 @@ use super::{
     hold, references,
     status::Status,
     timing::{self, Length, Start},
-    trace,
+    trace, words,
 };
 use crate::{AppointmentId, error::CoreError, local_time, permission::APPOINTMENT_OVERBOOK, validation};
 
@@ -32,6 +33,7 @@ use crate::{AppointmentId, error::CoreError, local_time, permission::APPOINTMENT
 pub async fn book(
     tx: &TenantTransaction,
     scope: &TenantScope,
+    cipher: &FieldCipher,
     input: BookAppointment,
 ) -> Result<Appointment, CoreError> {
     validation::check(&input)?;
@@ -51,7 +53,7 @@ pub async fn book(
         Candidate { id: AppointmentId::new(scope.next_id()), actors, during, busy: references.busy(&during) };
     let status = Status::from(input.status);
     let overbook = if status.holds_slot() {
-        hold::expire_stale(tx, scope, &actors, candidate.id).await?;
+        hold::expire_stale(tx, (scope, cipher), &actors, candidate.id).await?;
         admission::check(tx, scope, &candidate, Overbooking::of(input.overbook)).await?
     } else {
         input.overbook
@@ -76,10 +78,13 @@ pub async fn book(
         reason: input.reason,
         comment: input.comment,
         cancellation_reason: None,
+        reason_sealed: None,
+        comment_sealed: None,
+        cancellation_reason_sealed: None,
         overbook,
         hold_expires_at,
     };
-    insert(tx, &row, &candidate).await?;
+    insert(tx, words::close(scope, cipher, row.clone())?, &candidate).await?;
     trace::made(tx, scope, &row).await?;
     Ok(row.into())
 }
@@ -94,8 +99,8 @@ pub(super) fn check_overbooking(scope: &TenantScope, overbook: bool) -> Result<(
 
 /// Writes the row. Whoever took the slot past the locks still stands against it in the exclusion constraints, and
 /// ON CONFLICT makes of that an answer instead of a failed transaction.
-async fn insert(tx: &TenantTransaction, row: &Model, candidate: &Candidate) -> Result<(), CoreError> {
-    let inserted = Entity::insert(row.clone().into_active_model().reset_all())
+async fn insert(tx: &TenantTransaction, row: Model, candidate: &Candidate) -> Result<(), CoreError> {
+    let inserted = Entity::insert(row.into_active_model().reset_all())
         .on_conflict(OnConflict::new().do_nothing().to_owned())
         .exec_without_returning(tx)
         .await?;

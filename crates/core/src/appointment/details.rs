@@ -1,5 +1,6 @@
 //! Changing what is noted about an appointment.
 
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantScope, TenantTransaction};
 use sea_orm::{ActiveModelTrait, EntityTrait, QuerySelect, Set, Unchanged, sea_query::LockType};
 
@@ -7,7 +8,7 @@ use super::{
     THING,
     dto::{Appointment, UpdateAppointment},
     entity::{ActiveModel, Entity},
-    trace,
+    trace, words,
 };
 use crate::{AppointmentId, change, error::CoreError, validation};
 
@@ -20,14 +21,14 @@ use crate::{AppointmentId, change, error::CoreError, validation};
 pub async fn update(
     tx: &TenantTransaction,
     scope: &TenantScope,
-    id: AppointmentId,
-    expected: Option<i64>,
+    cipher: &FieldCipher,
+    (id, expected): (AppointmentId, Option<i64>),
     patch: UpdateAppointment,
 ) -> Result<Appointment, CoreError> {
     validation::check(&patch)?;
     // No slot changes, so that the row's own lock is enough; this transaction then waits for no other.
     let found = Entity::find_by_id(id).lock(LockType::NoKeyUpdate).one(tx).await?;
-    let before = found.ok_or(CoreError::NotFound { thing: THING })?;
+    let before = words::open(scope, cipher, found.ok_or(CoreError::NotFound { thing: THING })?)?;
     change::expect_version(THING, expected, before.version)?;
     let priority = patch.priority.unwrap_or(before.priority);
     let reason = patch.reason.unwrap_or_else(|| before.reason.clone());
@@ -40,11 +41,13 @@ pub async fn update(
         version: Set(before.version + 1),
         updated_at: Set(scope.now()),
         priority: Set(priority),
-        reason: Set(reason),
-        comment: Set(comment),
+        reason: Set(None),
+        reason_sealed: Set(words::closed(scope, cipher, (words::REASON, id.uuid()), reason.as_deref())?),
+        comment: Set(None),
+        comment_sealed: Set(words::closed(scope, cipher, (words::COMMENT, id.uuid()), comment.as_deref())?),
         ..Default::default()
     };
-    let after = changed.update(tx).await?;
+    let after = words::open(scope, cipher, changed.update(tx).await?)?;
     trace::updated(tx, scope, (&before, &after)).await?;
     Ok(after.into())
 }

@@ -43,12 +43,18 @@ pub struct Model {
     pub status: Status,
     /// How urgent it is: 0 to 9, where less is more urgent and 0 is not said (RFC 5545).
     pub priority: Option<i16>,
-    /// Why the patient comes.
+    /// Why the patient comes; in the table only when it is older than the sealed column.
     pub reason: Option<String>,
-    /// Notes for the staff.
+    /// Why the patient comes, sealed.
+    pub reason_sealed: Option<Vec<u8>>,
+    /// Notes for the staff; in the table only when they are older than the sealed column.
     pub comment: Option<String>,
-    /// Why it was called off.
+    /// Notes for the staff, sealed.
+    pub comment_sealed: Option<Vec<u8>>,
+    /// Why it was called off; in the table only when it is older than the sealed column.
     pub cancellation_reason: Option<String>,
+    /// Why it was called off, sealed.
+    pub cancellation_reason_sealed: Option<Vec<u8>>,
     /// Whether it was booked over others.
     pub overbook: bool,
     /// Until when a pending one holds its slot; there exactly when it is pending.

@@ -1,6 +1,7 @@
 //! What happened to an appointment: one row for each of its moves, never changed.
 
 use chrono::{DateTime, Utc};
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantScope, TenantScoped};
 use clinicx_types::{
     id::UserId,
@@ -12,7 +13,11 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use self::entity::{Column, Entity, Model};
-use super::{query, status::Status};
+use super::{
+    query,
+    status::Status,
+    words::{self, STEP},
+};
 use crate::{AppointmentId, error::CoreError, paging};
 
 pub mod entity {
@@ -44,8 +49,10 @@ pub mod entity {
         pub actor_id: Option<Uuid>,
         /// The job that did it.
         pub actor_job: Option<String>,
-        /// Why.
+        /// Why; in the table only when it is older than the sealed column.
         pub reason: Option<String>,
+        /// Why, sealed.
+        pub reason_sealed: Option<Vec<u8>>,
         /// Its start before, when it was moved.
         pub old_starts_at: Option<DateTimeUtc>,
         /// Its end before, when it was moved.
@@ -112,10 +119,11 @@ impl From<Model> for AppointmentEvent {
 pub async fn history(
     db: &impl TenantScoped,
     scope: &TenantScope,
+    cipher: &FieldCipher,
     id: AppointmentId,
     page: &PageRequest,
 ) -> Result<Page<AppointmentEvent>, CoreError> {
-    query::get(db, scope, id).await?;
+    query::get(db, scope, cipher, id).await?;
     let mut query = Entity::find().filter(Column::AppointmentId.eq(id));
     let total = if page.count { Some(query.clone().count(db).await?) } else { None };
     if let Some(key) = &page.after {
@@ -130,5 +138,10 @@ pub async fn history(
         .all(db)
         .await?;
     let key = |row: &Model| vec![row.at.to_rfc3339(), row.id.to_string()];
+    let open = |row: Model| {
+        let reason = words::opened(scope, cipher, (STEP, row.id), row.reason_sealed.as_deref(), row.reason)?;
+        Ok(Model { reason, ..row })
+    };
+    let rows = rows.into_iter().map(open).collect::<Result<_, CoreError>>()?;
     Ok(Page::from_rows(rows, page, total, key).map(AppointmentEvent::from))
 }

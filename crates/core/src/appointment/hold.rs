@@ -1,6 +1,7 @@
 //! Holds: pending appointments that keep their slot for a while.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantScope, TenantTransaction};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
@@ -11,7 +12,7 @@ use super::{
     actors::Actors,
     entity::{ActiveModel, Column, Entity, Model},
     status::Status,
-    trace,
+    trace, words,
 };
 use crate::{AppointmentId, error::CoreError};
 
@@ -30,7 +31,7 @@ pub(super) fn has_expired(row: &Model, now: DateTime<Utc>) -> bool {
 /// Cancels the expired holds of these actors, whose locks the transaction has; never that of `except`.
 pub(super) async fn expire_stale(
     tx: &TenantTransaction,
-    scope: &TenantScope,
+    (scope, cipher): (&TenantScope, &FieldCipher),
     actors: &Actors,
     except: AppointmentId,
 ) -> Result<(), CoreError> {
@@ -47,18 +48,21 @@ pub(super) async fn expire_stale(
         .lock(LockType::NoKeyUpdate)
         .all(tx)
         .await?;
-    for before in stale {
+    for row in stale {
+        let before = words::open(scope, cipher, row)?;
+        let place = (words::CANCELLATION, before.id.uuid());
         let changed = ActiveModel {
             id: Unchanged(before.id),
             version: Set(before.version + 1),
             updated_at: Set(scope.now()),
             status: Set(Status::Cancelled),
-            cancellation_reason: Set(Some(EXPIRED.to_owned())),
+            cancellation_reason: Set(None),
+            cancellation_reason_sealed: Set(words::closed(scope, cipher, place, Some(EXPIRED))?),
             hold_expires_at: Set(None),
             ..Default::default()
         };
-        let after = changed.update(tx).await?;
-        trace::status_changed(tx, scope, (&before, &after), Some(EXPIRED.to_owned())).await?;
+        let after = words::open(scope, cipher, changed.update(tx).await?)?;
+        trace::status_changed(tx, (scope, cipher), (&before, &after), Some(EXPIRED)).await?;
     }
     Ok(())
 }

@@ -19,6 +19,7 @@ mod status;
 mod timing;
 mod trace;
 mod transition;
+mod words;
 
 pub use book::book;
 pub use details::update;
@@ -31,6 +32,7 @@ pub use query::{find, get, list};
 pub use reschedule::reschedule;
 pub use status::{Action, RefusedMove, Status};
 pub use transition::transition;
+pub(crate) use words::{CANCELLATION, COMMENT, REASON, STEP};
 
 /// What this is called in errors and traces.
 const THING: &str = "appointment";

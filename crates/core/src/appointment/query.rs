@@ -1,6 +1,7 @@
 //! Finding appointments.
 
 use chrono::{DateTime, Utc};
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantScope, TenantScoped};
 use clinicx_types::page::{Page, PageRequest};
 use sea_orm::{ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect};
@@ -9,19 +10,22 @@ use super::{
     THING,
     dto::{Appointment, AppointmentFilter},
     entity::{Column, Entity, Model},
+    words,
 };
 use crate::{AppointmentId, error::CoreError, local_time, paging};
 
 /// Looks for an appointment.
 ///
 /// # Errors
-/// [`CoreError::Database`].
+/// [`CoreError::Cipher`]; [`CoreError::Database`].
 pub async fn find(
     db: &impl TenantScoped,
-    _scope: &TenantScope,
+    scope: &TenantScope,
+    cipher: &FieldCipher,
     id: AppointmentId,
 ) -> Result<Option<Appointment>, CoreError> {
-    Ok(Entity::find_by_id(id).one(db).await?.map(Appointment::from))
+    let row = Entity::find_by_id(id).one(db).await?;
+    Ok(row.map(|row| words::open(scope, cipher, row)).transpose()?.map(Appointment::from))
 }
 
 /// Returns an appointment.
@@ -31,9 +35,10 @@ pub async fn find(
 pub async fn get(
     db: &impl TenantScoped,
     scope: &TenantScope,
+    cipher: &FieldCipher,
     id: AppointmentId,
 ) -> Result<Appointment, CoreError> {
-    find(db, scope, id).await?.ok_or(CoreError::NotFound { thing: THING })
+    find(db, scope, cipher, id).await?.ok_or(CoreError::NotFound { thing: THING })
 }
 
 /// Lists appointments by start and id. An appointment belongs to the day on which it starts.
@@ -44,6 +49,7 @@ pub async fn get(
 pub async fn list(
     db: &impl TenantScoped,
     scope: &TenantScope,
+    cipher: &FieldCipher,
     filter: &AppointmentFilter,
     page: &PageRequest,
 ) -> Result<Page<Appointment>, CoreError> {
@@ -79,6 +85,7 @@ pub async fn list(
         .limit(u64::from(page.limit()) + 1)
         .all(db)
         .await?;
+    let rows = rows.into_iter().map(|row| words::open(scope, cipher, row)).collect::<Result<_, _>>()?;
     let key = |row: &Model| vec![row.starts_at.to_rfc3339(), row.id.to_string()];
     Ok(Page::from_rows(rows, page, total, key).map(Appointment::from))
 }

@@ -1,5 +1,6 @@
 //! Giving an appointment another time, room or staff member.
 
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantScope, TenantTransaction};
 use clinicx_types::range::TimeRange;
 use sea_orm::{Set, Unchanged};
@@ -13,7 +14,7 @@ use super::{
     hold, references,
     status::Status,
     timing::{self, Length, Start},
-    trace, transition,
+    trace, transition, words,
 };
 use crate::{AppointmentId, error::CoreError, local_time, validation};
 
@@ -34,13 +35,14 @@ const ACTION: &str = "reschedule";
 pub async fn reschedule(
     tx: &TenantTransaction,
     scope: &TenantScope,
-    id: AppointmentId,
-    expected: Option<i64>,
+    cipher: &FieldCipher,
+    (id, expected): (AppointmentId, Option<i64>),
     input: Reschedule,
 ) -> Result<Appointment, CoreError> {
     validation::check(&input)?;
     check_overbooking(scope, input.overbook)?;
     let row = actors::locked(tx, id, expected, |row| destination(row, &input)).await?;
+    let row = words::open(scope, cipher, row)?;
     if !row.status.can_be_moved() {
         let allowed = row.status.allowed();
         return Err(CoreError::RefusedTransition { from: row.status.as_str(), action: ACTION, allowed });
@@ -48,12 +50,12 @@ pub async fn reschedule(
     if hold::has_expired(&row, scope.now()) {
         return Err(CoreError::WrongTime { action: ACTION, when: "after the hold has expired" });
     }
-    let changed = plan(tx, scope, &row, &input).await?;
+    let changed = plan(tx, (scope, cipher), &row, &input).await?;
     let Some(changed) = changed else {
         return Ok(row.into());
     };
-    let after = transition::write(tx, changed, &row).await?;
-    trace::rescheduled(tx, scope, (&row, &after), input.reason).await?;
+    let after = words::open(scope, cipher, transition::write(tx, changed, &row).await?)?;
+    trace::rescheduled(tx, (scope, cipher), (&row, &after), input.reason.as_deref()).await?;
     Ok(after.into())
 }
 
@@ -68,7 +70,7 @@ fn destination(row: &Model, input: &Reschedule) -> Actors {
 /// Works out and checks what is to be written; `None` when nothing changes.
 async fn plan(
     tx: &TenantTransaction,
-    scope: &TenantScope,
+    (scope, cipher): (&TenantScope, &FieldCipher),
     row: &Model,
     input: &Reschedule,
 ) -> Result<Option<ActiveModel>, CoreError> {
@@ -88,7 +90,7 @@ async fn plan(
         return Ok(None);
     }
     let overbook = if row.status.holds_slot() {
-        hold::expire_stale(tx, scope, &actors, row.id).await?;
+        hold::expire_stale(tx, (scope, cipher), &actors, row.id).await?;
         admission::check(tx, scope, &candidate, Overbooking::of(input.overbook)).await?
     } else {
         input.overbook

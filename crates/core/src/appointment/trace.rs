@@ -1,5 +1,6 @@
 //! What every change of an appointment leaves: a row of its history where it moved, an audit row, an event.
 
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{
     TenantScope, TenantTransaction,
     record::{Change, record},
@@ -8,7 +9,7 @@ use clinicx_types::module::EventType;
 use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, JsonValue};
 use serde_json::json;
 
-use super::{THING, dto::Appointment, entity::Model, history::entity as history, status::Status};
+use super::{THING, dto::Appointment, entity::Model, history::entity as history, status::Status, words};
 use crate::{change, error::CoreError, event};
 
 /// Fields that people fill with words.
@@ -20,7 +21,7 @@ pub(super) async fn made(tx: &TenantTransaction, scope: &TenantScope, row: &Mode
         from_status: None,
         new_starts_at: Some(row.starts_at),
         new_ends_at: Some(row.ends_at),
-        ..step(scope, row, None)
+        ..step(scope, row)
     };
     append(tx, step).await?;
     let after = change::json(&Appointment::from(row.clone()));
@@ -30,20 +31,24 @@ pub(super) async fn made(tx: &TenantTransaction, scope: &TenantScope, row: &Mode
 /// Records that an appointment has another status.
 pub(super) async fn status_changed(
     tx: &TenantTransaction,
-    scope: &TenantScope,
+    (scope, cipher): (&TenantScope, &FieldCipher),
     (before, after): (&Model, &Model),
-    reason: Option<String>,
+    reason: Option<&str>,
 ) -> Result<(), CoreError> {
-    append(tx, history::Model { from_status: Some(before.status), ..step(scope, after, reason) }).await?;
+    append(
+        tx,
+        history::Model { from_status: Some(before.status), ..reasoned(scope, cipher, after, reason)? },
+    )
+    .await?;
     leave(tx, scope, event::APPOINTMENT_STATUS_CHANGED, after, difference(before, after)).await
 }
 
 /// Records that an appointment has another time, room or staff member.
 pub(super) async fn rescheduled(
     tx: &TenantTransaction,
-    scope: &TenantScope,
+    (scope, cipher): (&TenantScope, &FieldCipher),
     (before, after): (&Model, &Model),
-    reason: Option<String>,
+    reason: Option<&str>,
 ) -> Result<(), CoreError> {
     let step = history::Model {
         from_status: Some(before.status),
@@ -51,7 +56,7 @@ pub(super) async fn rescheduled(
         old_ends_at: Some(before.ends_at),
         new_starts_at: Some(after.starts_at),
         new_ends_at: Some(after.ends_at),
-        ..step(scope, after, reason)
+        ..reasoned(scope, cipher, after, reason)?
     };
     append(tx, step).await?;
     leave(tx, scope, event::APPOINTMENT_RESCHEDULED, after, difference(before, after)).await
@@ -72,7 +77,19 @@ fn difference(before: &Model, after: &Model) -> (Option<JsonValue>, Option<JsonV
     (Some(old), Some(new))
 }
 
-fn step(scope: &TenantScope, row: &Model, reason: Option<String>) -> history::Model {
+/// A step with its reason, sealed.
+fn reasoned(
+    scope: &TenantScope,
+    cipher: &FieldCipher,
+    row: &Model,
+    reason: Option<&str>,
+) -> Result<history::Model, CoreError> {
+    let step = step(scope, row);
+    let reason_sealed = words::closed(scope, cipher, (words::STEP, step.id), reason)?;
+    Ok(history::Model { reason_sealed, ..step })
+}
+
+fn step(scope: &TenantScope, row: &Model) -> history::Model {
     let to_status: Status = row.status;
     history::Model {
         id: scope.next_id(),
@@ -83,7 +100,8 @@ fn step(scope: &TenantScope, row: &Model, reason: Option<String>) -> history::Mo
         actor_kind: scope.actor.kind().to_owned(),
         actor_id: scope.actor.user_id().map(|user| user.uuid()),
         actor_job: scope.actor.job().map(str::to_owned),
-        reason,
+        reason: None,
+        reason_sealed: None,
         old_starts_at: None,
         old_ends_at: None,
         new_starts_at: None,

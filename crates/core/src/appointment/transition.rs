@@ -1,5 +1,6 @@
 //! Moving an appointment from one state to another.
 
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{FailureKind, TenantScope, TenantTransaction};
 use sea_orm::{ActiveModelTrait, Set, Unchanged};
 
@@ -10,7 +11,7 @@ use super::{
     entity::{ActiveModel, Model},
     hold,
     status::{Action, RefusedMove, Status},
-    trace,
+    trace, words,
 };
 use crate::{
     AppointmentId, change,
@@ -46,18 +47,17 @@ impl From<RefusedMove> for CoreError {
 pub async fn transition(
     tx: &TenantTransaction,
     scope: &TenantScope,
-    id: AppointmentId,
-    expected: Option<i64>,
-    action: Action,
-    input: TransitionInput,
+    cipher: &FieldCipher,
+    (id, expected): (AppointmentId, Option<i64>),
+    (action, input): (Action, TransitionInput),
 ) -> Result<Appointment, CoreError> {
     validation::check(&input)?;
-    let row = actors::locked(tx, id, expected, Actors::of).await?;
+    let row = words::open(scope, cipher, actors::locked(tx, id, expected, Actors::of).await?)?;
     let status = row.status.after(action)?;
     check_rights_and_time(scope, &row, status, action)?;
     let mut overbook = row.overbook;
     if status.holds_slot() && !row.status.holds_slot() {
-        hold::expire_stale(tx, scope, &Actors::of(&row), id).await?;
+        hold::expire_stale(tx, (scope, cipher), &Actors::of(&row), id).await?;
         let candidate = Candidate::of(&row)?;
         let overbooking = Overbooking::of(row.overbook);
         overbook = if row.status == Status::Noshow {
@@ -67,22 +67,23 @@ pub async fn transition(
         };
     }
     let cancelled = status == Status::Cancelled;
-    let changed = ActiveModel {
+    let mut changed = ActiveModel {
         id: Unchanged(id),
         version: Set(row.version + 1),
         updated_at: Set(scope.now()),
         status: Set(status),
         overbook: Set(overbook),
         hold_expires_at: Set((status == Status::Pending).then(|| scope.now() + hold::USUAL)),
-        cancellation_reason: Set(if cancelled {
-            input.reason.clone()
-        } else {
-            row.cancellation_reason.clone()
-        }),
         ..Default::default()
     };
-    let after = write(tx, changed, &row).await?;
-    trace::status_changed(tx, scope, (&row, &after), input.reason).await?;
+    if cancelled {
+        let place = (words::CANCELLATION, id.uuid());
+        changed.cancellation_reason = Set(None);
+        changed.cancellation_reason_sealed =
+            Set(words::closed(scope, cipher, place, input.reason.as_deref())?);
+    }
+    let after = words::open(scope, cipher, write(tx, changed, &row).await?)?;
+    trace::status_changed(tx, (scope, cipher), (&row, &after), input.reason.as_deref()).await?;
     Ok(after.into())
 }
 

@@ -29,7 +29,7 @@ pub use code::PatientStatus;
 pub use dto::{CreatePatient, Patient, PatientFilter, PatientSort, PatientSummary, Revision, UpdatePatient};
 pub(crate) use open_identifier::IDENTIFIER;
 pub use partial_date::{DatePrecision, PartialDate, PartialDateError};
-pub(crate) use parts::NOTES;
+pub(crate) use parts::{NOTES, sealed};
 pub use query::{find, get, require};
 pub use search::list;
 pub use service::{create, update};

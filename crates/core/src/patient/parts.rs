@@ -231,7 +231,7 @@ pub(super) fn tidied(text: Option<String>) -> Option<String> {
 }
 
 /// Keeps from a failed sealing or opening what the caller may know: nothing.
-pub(super) fn sealed(error: CipherError) -> CoreError {
+pub(crate) fn sealed(error: CipherError) -> CoreError {
     if error.wants_new_cipher() {
         return CoreError::KeysChanged;
     }

@@ -39,8 +39,15 @@ async fn a_minimal_appointment_is_booked() {
         "SELECT count(*) FROM audit_logs WHERE patient_id = $1 AND action = 'appointment.created'";
     assert_eq!(practice.count(patients_trail, patient.uuid()).await, 1);
     let page = PageRequest::default();
-    let history =
-        appointment::history(&practice.tenant.connection, &practice.scope, made.id, &page).await.unwrap();
+    let history = appointment::history(
+        &practice.tenant.connection,
+        &practice.scope,
+        &practice.tenant.cipher,
+        made.id,
+        &page,
+    )
+    .await
+    .unwrap();
     assert_eq!(history.items.len(), 1);
     assert_eq!((history.items[0].from_status, history.items[0].to_status), (None, Status::Booked));
     assert_eq!(history.items[0].new_start, Some(made.start.to_utc()));
@@ -180,20 +187,36 @@ async fn what_is_noted_can_be_changed_without_moving() {
         serde_json::from_value(json!({ "comment": "late", "priority": null })).unwrap();
     let scope = &practice.scope;
     let changed = practice
-        .write(async |tx| appointment::update(tx, scope, made.id, Some(1), patch).await)
+        .write(async |tx| {
+            appointment::update(tx, scope, &practice.tenant.cipher, (made.id, Some(1)), patch).await
+        })
         .await
         .unwrap();
     assert_eq!((changed.version, changed.reason.as_deref()), (2, Some("pain")));
     assert_eq!((changed.comment.as_deref(), changed.priority), (Some("late"), None));
     let again = practice
         .write(async |tx| {
-            appointment::update(tx, scope, made.id, Some(2), UpdateAppointment::default()).await
+            appointment::update(
+                tx,
+                scope,
+                &practice.tenant.cipher,
+                (made.id, Some(2)),
+                UpdateAppointment::default(),
+            )
+            .await
         })
         .await;
     assert_eq!(again.unwrap().version, 2);
     let stale = practice
         .write(async |tx| {
-            appointment::update(tx, scope, made.id, Some(1), UpdateAppointment::default()).await
+            appointment::update(
+                tx,
+                scope,
+                &practice.tenant.cipher,
+                (made.id, Some(1)),
+                UpdateAppointment::default(),
+            )
+            .await
         })
         .await;
     assert_eq!(code(stale), "version_mismatch");

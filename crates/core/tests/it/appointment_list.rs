@@ -9,7 +9,10 @@ use crate::practice::{Practice, code};
 
 async fn starts(practice: &Practice, filter: &AppointmentFilter) -> Vec<String> {
     let db = &practice.tenant.connection;
-    let page = appointment::list(db, &practice.scope, filter, &PageRequest::default()).await.unwrap();
+    let page =
+        appointment::list(db, &practice.scope, &practice.tenant.cipher, filter, &PageRequest::default())
+            .await
+            .unwrap();
     page.items.iter().map(|one| one.start.to_rfc3339()).collect()
 }
 
@@ -26,7 +29,14 @@ async fn a_days_list_has_the_clinics_local_day_also_where_midnight_does_not_exis
         }
         let filter = AppointmentFilter { day: day.parse().ok(), ..AppointmentFilter::default() };
         let page = PageRequest::default();
-        let found = appointment::list(&practice.tenant.connection, &practice.scope, &filter, &page).await;
+        let found = appointment::list(
+            &practice.tenant.connection,
+            &practice.scope,
+            &practice.tenant.cipher,
+            &filter,
+            &page,
+        )
+        .await;
         let found = found.unwrap().items;
         let found: Vec<_> = found.iter().map(|one| one.start.to_utc().format("%FT%TZ").to_string()).collect();
         assert_eq!(found, inside, "{zone} {day}");
@@ -63,7 +73,7 @@ async fn pages_stay_right_while_others_book() {
     page.count = true;
     let mut found = Vec::new();
     for round in 0.. {
-        let next = appointment::list(db, scope, &filter, &page).await.unwrap();
+        let next = appointment::list(db, scope, &practice.tenant.cipher, &filter, &page).await.unwrap();
         assert!(next.items.is_sorted_by_key(|one| one.start));
         found.extend(next.items.iter().map(|one| one.id));
         assert_eq!(next.total, Some(6 + round));
@@ -78,7 +88,10 @@ async fn pages_stay_right_while_others_book() {
     assert_eq!(found, expected);
     for bad in [vec![], vec!["x".to_owned(), "y".to_owned()], vec!["2026-06-02T08:00:00Z".to_owned()]] {
         page.after = Some(CursorKey(bad));
-        assert_eq!(code(appointment::list(db, scope, &filter, &page).await), "invalid");
+        assert_eq!(
+            code(appointment::list(db, scope, &practice.tenant.cipher, &filter, &page).await),
+            "invalid"
+        );
     }
 }
 
@@ -117,8 +130,14 @@ async fn lists_are_filtered_by_range_people_room_and_status() {
         from: "2026-06-02T09:00:00Z".parse().ok(),
         ..all()
     };
-    let refused =
-        appointment::list(&practice.tenant.connection, &practice.scope, &both, &PageRequest::default()).await;
+    let refused = appointment::list(
+        &practice.tenant.connection,
+        &practice.scope,
+        &practice.tenant.cipher,
+        &both,
+        &PageRequest::default(),
+    )
+    .await;
     assert_eq!(code(refused), "invalid");
 }
 

@@ -41,11 +41,12 @@ async fn of_fifty_parallel_bookings_of_one_slot_exactly_one_succeeds() {
         let start = format!("2026-06-{round:02}T12:00:00Z");
         let attempts = (0..50).map(|index| {
             let (connection, scope) = (connection.clone(), practice.scope.clone());
+            let cipher = practice.tenant.cipher.clone();
             let mut input = BookAppointment::new(patients[index % patients.len()], staff, start.as_str());
             (input.room_id, input.duration_minutes) = (Some(chair), Some(30));
             tokio::spawn(async move {
                 let tx = connection.begin().await?;
-                let made = appointment::book(&tx, &scope, input).await?;
+                let made = appointment::book(&tx, &scope, &cipher, input).await?;
                 tx.commit().await?;
                 Ok::<_, CoreError>(made)
             })
@@ -79,6 +80,7 @@ async fn parallel_bookings_and_moves_across_many_actors_never_deadlock() {
     let (patients, staff, chairs) = (Arc::new(patients), Arc::new(staff), Arc::new(chairs));
     let workers = (0..16_usize).map(|worker| {
         let (connection, scope) = (connection.clone(), practice.scope.clone());
+        let cipher = practice.tenant.cipher.clone();
         let (patients, staff, chairs) = (Arc::clone(&patients), Arc::clone(&staff), Arc::clone(&chairs));
         tokio::spawn(async move {
             let mut outcomes = BTreeSet::new();
@@ -92,7 +94,7 @@ async fn parallel_bookings_and_moves_across_many_actors_never_deadlock() {
                 );
                 (input.room_id, input.duration_minutes) = (Some(chairs[(pick / 3) % 4]), Some(60));
                 let tx = connection.begin().await.unwrap();
-                let made = match appointment::book(&tx, &scope, input).await {
+                let made = match appointment::book(&tx, &scope, &cipher, input).await {
                     Ok(made) => made,
                     Err(refused) => {
                         outcomes.insert(refused.code());
@@ -103,7 +105,7 @@ async fn parallel_bookings_and_moves_across_many_actors_never_deadlock() {
                 let tx = connection.begin().await.unwrap();
                 let to = json!({ "staff_id": staff[(pick + 1) % 4], "room_id": chairs[(pick + 2) % 4] });
                 let to = serde_json::from_value(to).unwrap();
-                match appointment::reschedule(&tx, &scope, made.id, None, to).await {
+                match appointment::reschedule(&tx, &scope, &cipher, (made.id, None), to).await {
                     Ok(_) => tx.commit().await.unwrap(),
                     Err(refused) => {
                         outcomes.insert(refused.code());
@@ -367,10 +369,11 @@ async fn of_many_parallel_moves_to_one_slot_exactly_one_succeeds() {
             .iter()
             .map(|row| {
                 let (connection, scope, id) = (connection.clone(), practice.scope.clone(), row.id);
+                let cipher = practice.tenant.cipher.clone();
                 let to = serde_json::from_value(json!({ "start": target })).unwrap();
                 tokio::spawn(async move {
                     let tx = connection.begin().await?;
-                    let moved = appointment::reschedule(&tx, &scope, id, None, to).await?;
+                    let moved = appointment::reschedule(&tx, &scope, &cipher, (id, None), to).await?;
                     tx.commit().await?;
                     Ok::<_, CoreError>(moved)
                 })
@@ -397,11 +400,12 @@ async fn of_many_parallel_overbookings_all_but_the_first_are_flagged() {
     let mut attempts = Vec::new();
     for _ in 0..20 {
         let (connection, scope) = (connection.clone(), practice.scope.clone());
+        let cipher = practice.tenant.cipher.clone();
         let mut input = BookAppointment::new(practice.patient().await, staff, NOW);
         (input.duration_minutes, input.overbook) = (Some(30), true);
         attempts.push(async move {
             let tx = connection.begin().await?;
-            let made = appointment::book(&tx, &scope, input).await?;
+            let made = appointment::book(&tx, &scope, &cipher, input).await?;
             tx.commit().await?;
             Ok::<_, CoreError>(made.overbook)
         });

@@ -47,8 +47,15 @@ async fn every_walk_through_the_states_leaves_its_trail() {
         assert_eq!(row.version, i64::try_from(states.len()).unwrap());
         assert_eq!(practice.get(&row).await, row);
         let page = PageRequest::default();
-        let history =
-            appointment::history(&practice.tenant.connection, &practice.scope, row.id, &page).await.unwrap();
+        let history = appointment::history(
+            &practice.tenant.connection,
+            &practice.scope,
+            &practice.tenant.cipher,
+            row.id,
+            &page,
+        )
+        .await
+        .unwrap();
         assert_eq!(history.items.iter().map(|step| step.to_status).collect::<Vec<_>>(), states);
         let (audit, events) = practice.trail(row.id.uuid()).await;
         assert_eq!(audit.len(), states.len());
@@ -75,7 +82,14 @@ async fn a_refused_transition_names_what_is_possible_and_changes_nothing() {
     let id = clinicx_core::AppointmentId::new(practice.scope.next_id());
     let missing = practice
         .write(async |tx| {
-            nothing(tx, &practice.scope, id, None, Action::Cancel, TransitionInput::default()).await
+            nothing(
+                tx,
+                &practice.scope,
+                &practice.tenant.cipher,
+                (id, None),
+                (Action::Cancel, TransitionInput::default()),
+            )
+            .await
         })
         .await;
     assert_eq!(code(missing), "not_found");
@@ -87,12 +101,24 @@ async fn a_cancellation_keeps_its_reason() {
     let (row, scope) = (booked(&practice).await, &practice.scope);
     let input = TransitionInput { reason: Some("ill".to_owned()) };
     let cancelled = practice
-        .write(async |tx| appointment::transition(tx, scope, row.id, None, Action::Cancel, input).await)
+        .write(async |tx| {
+            appointment::transition(
+                tx,
+                scope,
+                &practice.tenant.cipher,
+                (row.id, None),
+                (Action::Cancel, input),
+            )
+            .await
+        })
         .await
         .unwrap();
     assert_eq!(cancelled.cancellation_reason.as_deref(), Some("ill"));
     let page = PageRequest::default();
-    let history = appointment::history(&practice.tenant.connection, scope, row.id, &page).await.unwrap();
+    let history =
+        appointment::history(&practice.tenant.connection, scope, &practice.tenant.cipher, row.id, &page)
+            .await
+            .unwrap();
     assert_eq!(history.items[1].reason.as_deref(), Some("ill"));
 }
 
@@ -167,8 +193,15 @@ async fn an_appointment_is_moved_and_its_own_slot_never_stands_against_it() {
     assert_eq!(same.version, stood.version);
 
     let page = PageRequest::default();
-    let history =
-        appointment::history(&practice.tenant.connection, &practice.scope, row.id, &page).await.unwrap();
+    let history = appointment::history(
+        &practice.tenant.connection,
+        &practice.scope,
+        &practice.tenant.cipher,
+        row.id,
+        &page,
+    )
+    .await
+    .unwrap();
     let step = &history.items[1];
     assert_eq!(
         (step.from_status, step.to_status, step.reason.as_deref()),

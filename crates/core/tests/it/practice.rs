@@ -141,7 +141,7 @@ impl Practice {
 
     pub(crate) async fn book_as(&self, scope: &TenantScope, body: Value) -> Result<Appointment, CoreError> {
         let input: BookAppointment = serde_json::from_value(body).unwrap();
-        self.write(async |tx| appointment::book(tx, scope, input).await).await
+        self.write(async |tx| appointment::book(tx, scope, &self.tenant.cipher, input).await).await
     }
 
     pub(crate) async fn act(
@@ -152,7 +152,14 @@ impl Practice {
     ) -> Result<Appointment, CoreError> {
         let input = TransitionInput::default();
         self.write(async |tx| {
-            appointment::transition(tx, scope, on.id, Some(on.version), action, input).await
+            appointment::transition(
+                tx,
+                scope,
+                &self.tenant.cipher,
+                (on.id, Some(on.version)),
+                (action, input),
+            )
+            .await
         })
         .await
     }
@@ -160,11 +167,14 @@ impl Practice {
     pub(crate) async fn reschedule(&self, on: &Appointment, body: Value) -> Result<Appointment, CoreError> {
         let input = serde_json::from_value(body).unwrap();
         let version = Some(on.version);
-        self.write(async |tx| appointment::reschedule(tx, &self.scope, on.id, version, input).await).await
+        self.write(async |tx| {
+            appointment::reschedule(tx, &self.scope, &self.tenant.cipher, (on.id, version), input).await
+        })
+        .await
     }
 
     pub(crate) async fn get(&self, of: &Appointment) -> Appointment {
-        appointment::get(&self.tenant.connection, &self.scope, of.id).await.unwrap()
+        appointment::get(&self.tenant.connection, &self.scope, &self.tenant.cipher, of.id).await.unwrap()
     }
 
     /// Counts rows with an id of this tenant, as the superuser.

@@ -4,6 +4,7 @@ mod cross_cutting;
 mod patient_records;
 mod people;
 mod scheduling;
+mod sealed_text;
 
 use super::{ModuleMigrations, TenantMigration};
 
@@ -30,4 +31,6 @@ const LIST: &[TenantMigration] = &[
     scheduling::CREATE_TIME_OFF,
     scheduling::CREATE_APPOINTMENTS,
     scheduling::CREATE_APPOINTMENT_EVENTS,
+    sealed_text::ADD_SEALED_WORDS,
+    sealed_text::SEAL_RECORDS,
 ];

@@ -273,7 +273,13 @@ impl Call {
             Work::Write(write) | Work::Read(write) => write(tx, self).await,
             Work::Act(action) => {
                 let (id, version) = (AppointmentId::new(self.subject.id), Some(self.subject.version));
-                let moved = appointment::transition(tx, &self.scope, id, version, *action, self.input());
+                let moved = appointment::transition(
+                    tx,
+                    &self.scope,
+                    &self.cipher,
+                    (id, version),
+                    (*action, self.input()),
+                );
                 Ok(serde_json::to_value(moved.await?).unwrap())
             }
             Work::Single(_) => unreachable!("a single read writes nothing"),

@@ -407,7 +407,11 @@ pub(crate) static PATHS: &[Path] = &[
                 "service_id": call.service, "start": start, "end": end, "comment": call.text(),
             })
         },
-        |tx, call| Box::pin(async move { shown(appointment::book(tx, &call.scope, call.input()).await) }),
+        |tx, call| {
+            Box::pin(
+                async move { shown(appointment::book(tx, &call.scope, &call.cipher, call.input()).await) },
+            )
+        },
     ),
     Path::list(
         "list_appointments",
@@ -415,7 +419,7 @@ pub(crate) static PATHS: &[Path] = &[
         |tx, call| {
             Box::pin(async move {
                 let filter = AppointmentFilter { staff_id: Some(call.staff), ..AppointmentFilter::default() };
-                let found = appointment::list(tx, &call.scope, &filter, &page()).await;
+                let found = appointment::list(tx, &call.scope, &call.cipher, &filter, &page()).await;
                 shown(found.map(|page| page.items))
             })
         },
@@ -425,7 +429,10 @@ pub(crate) static PATHS: &[Path] = &[
         BOOKED,
         Work::Single(|db, call| {
             Box::pin(async move {
-                shown(appointment::get(db, &call.scope, AppointmentId::new(call.subject.id)).await)
+                shown(
+                    appointment::get(db, &call.scope, &call.cipher, AppointmentId::new(call.subject.id))
+                        .await,
+                )
             })
         }),
     ),
@@ -436,7 +443,7 @@ pub(crate) static PATHS: &[Path] = &[
         |tx, call| {
             Box::pin(async move {
                 let (id, version) = (AppointmentId::new(call.subject.id), Some(call.subject.version));
-                shown(appointment::update(tx, &call.scope, id, version, call.input()).await)
+                shown(appointment::update(tx, &call.scope, &call.cipher, (id, version), call.input()).await)
             })
         },
     ),
@@ -450,7 +457,9 @@ pub(crate) static PATHS: &[Path] = &[
         |tx, call| {
             Box::pin(async move {
                 let (id, version) = (AppointmentId::new(call.subject.id), Some(call.subject.version));
-                shown(appointment::reschedule(tx, &call.scope, id, version, call.input()).await)
+                shown(
+                    appointment::reschedule(tx, &call.scope, &call.cipher, (id, version), call.input()).await,
+                )
             })
         },
     ),
