@@ -19,6 +19,8 @@ mod practice;
 #[cfg(test)]
 mod room;
 #[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod service;
 #[cfg(test)]
 mod shredding;
