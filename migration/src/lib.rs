@@ -9,6 +9,7 @@
 
 pub mod failure;
 pub mod fence;
+pub mod mend;
 pub mod owner;
 pub mod system;
 pub mod tenant;

@@ -134,6 +134,39 @@ WHERE p.oid = 'pg_catalog.set_config(text, text, boolean)'::regprocedure AND g.g
     AND (g.grantee = 0 OR pg_catalog.pg_get_userbyid(g.grantee) NOT IN ($1, $2, $3, $4, $5, $6))
 
 UNION ALL
+SELECT 'pg_catalog', NULL, 'session_function', CAST(p.proname AS text) || ' '
+    || CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE CAST(pg_catalog.pg_get_userbyid(g.grantee) AS text) END
+FROM pg_catalog.pg_proc AS p
+CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS g
+WHERE p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
+    AND p.proname ~ '^(pg_notify|pg_(try_)?advisory_(lock|unlock).*)$'
+    AND g.grantee <> p.proowner
+    AND (g.grantee = 0 OR pg_catalog.pg_get_userbyid(g.grantee) NOT IN ($1, $3, $4, $6))
+
+-- A login may change its own defaults; only these are wanted.
+UNION ALL
+SELECT 'public', NULL, 'role_setting', CAST(r.rolname AS text) || ' ' || c.setting
+FROM pg_catalog.pg_db_role_setting AS s
+JOIN pg_catalog.pg_roles AS r ON r.oid = s.setrole
+CROSS JOIN LATERAL pg_catalog.unnest(s.setconfig) AS c (setting)
+WHERE (r.rolname IN ($1, $2, $3, $4, $5, $6, $7) OR r.rolname LIKE 'tenant\_%')
+    AND s.setdatabase IN (0, (SELECT d.oid FROM pg_catalog.pg_database AS d
+                              WHERE d.datname = pg_catalog.current_database()))
+    AND NOT (s.setdatabase = 0 AND (
+        (r.rolname IN ($3, $4, $6) AND c.setting = 'search_path=""')
+        OR (r.rolname = $3 AND c.setting = 'lock_timeout=5s')
+        OR (r.rolname = $5 AND c.setting = 'default_transaction_read_only=on')))
+
+UNION ALL
+SELECT 'public', NULL, 'role_setting_missing', w.name
+FROM wanted AS w
+JOIN pg_catalog.pg_roles AS r ON r.rolname = w.name
+WHERE w.name IN ($3, $4, $6)
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_db_role_setting AS s
+        WHERE s.setrole = r.oid AND s.setdatabase = 0 AND 'search_path=""' = ANY (s.setconfig))
+
+UNION ALL
 SELECT 'pg_catalog', NULL, 'large_objects', CAST(p.proname AS text)
 FROM pg_catalog.pg_proc AS p
 CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS g

@@ -13,7 +13,7 @@ pub(super) const MIGRATION: SystemMigration =
 ///
 /// Everybody may execute it because it is a column default, which runs with the rights of whoever inserts. The
 /// setting `role` is what SET ROLE left there; it is not changed by SECURITY DEFINER.
-const TENANT_ID_OF: &str = "\
+pub(super) const TENANT_ID_OF: &str = "\
 CREATE FUNCTION tenant_id_of(p_role text) RETURNS uuid
 LANGUAGE plpgsql STABLE STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $fn$
 BEGIN

@@ -11,7 +11,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 
-use super::{LIST, RoleNames, SystemMigration, SystemRole, roles, script::SystemScript};
+use super::{LIST, RoleNames, SystemMigration, SystemRole, functions, roles, script::SystemScript};
 use crate::failure::DatabaseFailure;
 
 /// The table that remembers which migrations of the system schema were applied.
@@ -123,9 +123,11 @@ async fn apply(
 ) -> Result<Vec<String>, DbErr> {
     let pending = migrator.get_pending_migrations(db).await?;
     if pending.is_empty() {
+        db.execute_unprepared(&functions::restore(names)).await?;
         return Ok(Vec::new());
     }
     migrator.up(db, None).await?;
+    db.execute_unprepared(&functions::restore(names)).await?;
     for role in [SystemRole::App, SystemRole::Control, SystemRole::Migrator] {
         db.execute_unprepared(&format!("GRANT SELECT ON TABLE {LEDGER} TO {}", names.of(role).quoted()))
             .await?;

@@ -5,6 +5,7 @@
 //! Entry points: [`migrate`], [`pending`].
 
 mod audit;
+mod functions;
 mod idempotency;
 mod identity;
 mod migrator;

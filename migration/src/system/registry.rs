@@ -29,7 +29,7 @@ fn up(script: &mut SystemScript<'_>) {
 }
 
 /// For people at a psql prompt and for tools; the service itself sets a literal.
-const SET_CURRENT_TENANT: &str = "\
+pub(super) const SET_CURRENT_TENANT: &str = "\
 CREATE FUNCTION set_current_tenant(p_tenant_id uuid) RETURNS void
 LANGUAGE plpgsql STRICT SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $fn$
 BEGIN

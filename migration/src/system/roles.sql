@@ -32,6 +32,28 @@ ALTER ROLE "{app}" LOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICA
 ALTER ROLE "{backup}" LOGIN INHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION BYPASSRLS;
 ALTER ROLE "{control}" LOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS;
 
+-- A login may change its own defaults, and they would hold for every connection to come.
+DO $do$
+DECLARE
+    v_left record;
+BEGIN
+    FOR v_left IN
+        SELECT pg_catalog.quote_ident(r.rolname) AS role,
+               CASE s.setdatabase WHEN 0 THEN ''
+                   ELSE pg_catalog.format(' IN DATABASE %I', d.datname) END AS place
+        FROM pg_catalog.pg_db_role_setting AS s
+        JOIN pg_catalog.pg_roles AS r ON r.oid = s.setrole
+        LEFT JOIN pg_catalog.pg_database AS d ON d.oid = s.setdatabase
+        WHERE r.rolname IN ('{owner}', '{provisioner}', '{registrar}', '{migrator}', '{app}', '{backup}', '{control}')
+            OR EXISTS (
+                SELECT FROM pg_catalog.pg_auth_members AS m
+                WHERE m.roleid = r.oid AND pg_catalog.pg_get_userbyid(m.member) = '{app}')
+    LOOP
+        EXECUTE pg_catalog.format('ALTER ROLE %s%s RESET ALL', v_left.role, v_left.place);
+    END LOOP;
+END
+$do$;
+
 -- A connection to which nothing was applied finds no table by its bare name.
 ALTER ROLE "{app}" SET search_path TO '';
 ALTER ROLE "{control}" SET search_path TO '';
@@ -65,6 +87,31 @@ BEGIN
     GRANT pg_read_all_data TO "{backup}";
     -- To end what still runs for a tenant that has just been fenced.
     GRANT pg_signal_backend TO "{provisioner}";
+    -- A tenant's role is what the provisioner made it, and the application's login alone becomes it.
+    FOR v_extra IN
+        SELECT r.rolname AS role, other.rolname AS other, m.roleid = r.oid AS has_member, grantor.rolname AS grantor
+        FROM pg_roles AS r
+        JOIN pg_auth_members AS m ON r.oid IN (m.roleid, m.member)
+        JOIN pg_roles AS other ON other.oid = CASE m.roleid WHEN r.oid THEN m.member ELSE m.roleid END
+        LEFT JOIN pg_roles AS grantor ON grantor.oid = m.grantor
+        WHERE r.rolname LIKE 'tenant\_%' AND pg_has_role('{app}', r.oid, 'MEMBER')
+            AND NOT (m.roleid = r.oid AND other.rolname IN ('{app}', '{provisioner}'))
+    LOOP
+        EXECUTE CASE WHEN v_extra.has_member THEN format('REVOKE %I FROM %I', v_extra.role, v_extra.other)
+                     ELSE format('REVOKE %I FROM %I', v_extra.other, v_extra.role) END
+            || CASE WHEN v_modern THEN format(' GRANTED BY %I', v_extra.grantor) ELSE '' END || ' CASCADE';
+    END LOOP;
+    FOR v_extra IN
+        SELECT r.rolname AS role
+        FROM pg_roles AS r
+        JOIN pg_auth_members AS m ON m.roleid = r.oid AND pg_get_userbyid(m.member) = '{app}'
+        WHERE r.rolname LIKE 'tenant\_%'
+            AND (r.rolcanlogin OR r.rolinherit OR r.rolsuper OR r.rolcreaterole OR r.rolcreatedb OR r.rolbypassrls
+                 OR r.rolreplication)
+    LOOP
+        EXECUTE format('ALTER ROLE %I NOLOGIN NOINHERIT NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS',
+            v_extra.role);
+    END LOOP;
     -- The other logins still get in when the application has taken all that it may.
     EXECUTE pg_catalog.format(
         'ALTER ROLE "{app}" CONNECTION LIMIT %s',
@@ -313,6 +360,9 @@ BEGIN
                     'create_tenant_schema', 'change_tenant_status', 'end_tenant_transactions', 'drop_tenant_schema'))
                 -- SET ROLE is no sandbox while any SELECT can call set_config('role', …).
                 OR p.oid = 'set_config(text, text, boolean)'::regprocedure
+                -- What a SELECT of one tenant would leave on the connection of the next, or tell whoever listens.
+                OR (p.pronamespace = 'pg_catalog'::regnamespace
+                    AND p.proname ~ '^(pg_notify|pg_(try_)?advisory_(lock|unlock).*)$')
                 -- A large object belongs to no schema: no fence stands around it, and its owner can't be dropped.
                 OR (p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^lo(_|read$|write$)'))
     LOOP
@@ -334,6 +384,9 @@ $do$;
 
 GRANT EXECUTE ON FUNCTION set_config(text, text, boolean)
     TO "{owner}", "{provisioner}", "{migrator}", "{app}", "{backup}", "{control}";
+GRANT EXECUTE ON FUNCTION pg_advisory_lock(bigint), pg_advisory_unlock(bigint), pg_try_advisory_lock(bigint)
+    TO "{owner}", "{migrator}", "{control}";
+GRANT EXECUTE ON FUNCTION pg_notify(text, text) TO "{owner}", "{migrator}", "{app}", "{control}";
 GRANT USAGE ON SCHEMA provisioning TO "{registrar}", "{provisioner}";
 GRANT EXECUTE ON FUNCTION
     provisioning.check_name(varchar),

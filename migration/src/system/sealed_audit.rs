@@ -48,7 +48,7 @@ CREATE TABLE audit_checkpoints (
 /// What a tenant's role reads of the audit: its own tenant's rows, by the role that was set and nothing that a
 /// caller says. A function and not a view: behind a view's barrier the index on `patient_ids` would not be used.
 /// The text is constant; EXECUTE plans it for the filters that are there.
-const TENANT_AUDIT_LOGS: &str = "\
+pub(super) const TENANT_AUDIT_LOGS: &str = "\
 CREATE FUNCTION tenant_audit_logs(
     p_patient_id uuid, p_actor_id uuid, p_action text, p_entity text, p_entity_id uuid,
     p_from timestamptz, p_to timestamptz, p_after_at timestamptz, p_after_id uuid, p_limit integer
@@ -80,6 +80,10 @@ BEGIN
 END
 $fn$";
 
+pub(super) const GRANT_TENANT_AUDIT_LOGS: &str = "\
+GRANT EXECUTE ON FUNCTION tenant_audit_logs(uuid, uuid, text, text, uuid, timestamptz, timestamptz, timestamptz, uuid,
+    integer) TO PUBLIC";
+
 fn up(script: &mut SystemScript<'_>) {
     script.sql(COLUMNS);
     script.sql(
@@ -93,10 +97,7 @@ fn up(script: &mut SystemScript<'_>) {
     script.sql(LEAVES);
     script.sql(CHECKPOINTS);
     script.sql(TENANT_AUDIT_LOGS);
-    script.sql(
-        "GRANT EXECUTE ON FUNCTION tenant_audit_logs(uuid, uuid, text, text, uuid, timestamptz, timestamptz, \
-         timestamptz, uuid, integer) TO PUBLIC",
-    );
+    script.sql(GRANT_TENANT_AUDIT_LOGS);
     // It seals, and it answers operators; it can add to the log and change nothing in it.
     script.grant("SELECT", "audit_logs", &[Control]);
     script.grant("SELECT, INSERT (position, audit_id, encoding, leaf_hash)", "audit_leaves", &[Control]);

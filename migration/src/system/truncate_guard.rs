@@ -9,7 +9,7 @@ pub(super) const MIGRATION: SystemMigration = SystemMigration {
 };
 
 /// Nobody may call it; what a trigger runs needs no right.
-const REFUSE_TRUNCATE: &str = "\
+pub(super) const REFUSE_TRUNCATE: &str = "\
 CREATE FUNCTION refuse_truncate() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $fn$
 BEGIN

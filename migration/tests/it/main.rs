@@ -8,6 +8,7 @@
     reason = "what a test can't do without has failed"
 )]
 
+mod attacker;
 mod baseline;
 mod catalog;
 mod escalation;

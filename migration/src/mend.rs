@@ -1,0 +1,139 @@
+//! How a gap in the fences is closed: the command for each.
+
+use crate::{
+    fence::Gap,
+    system::{RoleNames, SystemRole},
+};
+
+/// Mends roles, memberships and what only an administrator may give or take.
+const SYSTEM: &str = "run `clinicx migrate system` with an administrator's login";
+/// Mends rights, row-level security, CHECKs and guards of tenants' tables.
+const TENANTS: &str = "run `clinicx migrate tenants`";
+
+/// Returns the command that closes a gap: the program's own where it has one, else an SQL statement for an
+/// administrator.
+pub fn command(gap: &Gap, names: &RoleNames) -> String {
+    let detail = gap.detail.as_deref().unwrap_or_default();
+    let place = match &gap.relation {
+        Some(relation) => format!("{}.{}", quoted(&gap.schema), quoted(relation)),
+        None => quoted(&gap.schema),
+    };
+    let owner = names.of(SystemRole::Owner).quoted();
+    if gap.schema.starts_with("tenant_") {
+        return of_tenant(gap, &place, detail, &owner);
+    }
+    match gap.gap.as_str() {
+        "grant" => match detail.split_once(' ') {
+            Some((grantee, right)) => {
+                sql(&format!("REVOKE {right} ON {place} FROM {} CASCADE", role(grantee)))
+            }
+            None => SYSTEM.to_owned(),
+        },
+        "column_grant" => {
+            let mut parts = detail.splitn(3, ' ');
+            match (parts.next(), parts.next(), parts.next()) {
+                (Some(grantee), Some(right), Some(column)) => {
+                    let column = quoted(column);
+                    sql(&format!("REVOKE {right} ({column}) ON {place} FROM {} CASCADE", role(grantee)))
+                }
+                _ => SYSTEM.to_owned(),
+            }
+        }
+        "trigger" => sql(&format!("DROP TRIGGER {} ON {place}", quoted(detail))),
+        "rule" => sql(&format!("DROP RULE {} ON {place}", quoted(detail))),
+        "policy" => sql(&format!("DROP POLICY {} ON {place}", quoted(detail))),
+        "owner" => sql(&format!("ALTER TABLE {place} OWNER TO {owner}")),
+        "function" => sql(&format!("DROP FUNCTION {place}")),
+        "default_privileges" => sql(&format!(
+            "ALTER DEFAULT PRIVILEGES FOR ROLE {} REVOKE ALL ON TABLES FROM PUBLIC",
+            role(detail)
+        )),
+        _ => SYSTEM.to_owned(),
+    }
+}
+
+fn of_tenant(gap: &Gap, place: &str, detail: &str, owner: &str) -> String {
+    match gap.gap.as_str() {
+        "role_attributes" | "role_member" | "role_is_member" => SYSTEM.to_owned(),
+        "owner" => sql(&format!("ALTER TABLE {place} OWNER TO {owner}")),
+        "schema_owner" => sql(&format!("ALTER SCHEMA {place} OWNER TO {owner}")),
+        "schema_usage_missing" => sql(&format!("GRANT USAGE ON SCHEMA {place} TO {place}")),
+        "schema_usage_left" => sql(&format!("REVOKE USAGE ON SCHEMA {place} FROM {place}")),
+        "trigger" => sql(&format!("DROP TRIGGER {} ON {place}", quoted(detail))),
+        "foreign_key_disabled" => sql(&format!("ALTER TABLE {place} ENABLE TRIGGER ALL")),
+        "rule" => sql(&format!("DROP RULE {} ON {place}", quoted(detail))),
+        "function" => sql(&format!("DROP FUNCTION {place}.{}", quoted(detail))),
+        "view_without_security_invoker" => sql(&format!("ALTER VIEW {place} SET (security_invoker)")),
+        "default_privileges" => sql(&format!(
+            "ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} REVOKE ALL ON TABLES FROM PUBLIC",
+            role(detail),
+            quoted(&gap.schema)
+        )),
+        "tenant_id_column" => sql(&format!("ALTER TABLE {place} ALTER tenant_id SET NOT NULL")),
+        "schema_missing" | "role_missing" => {
+            "restore the tenant from a backup; its schema or role was dropped by hand".to_owned()
+        }
+        "primary_key_missing" | "materialised_view_or_foreign_table" => sql(&format!(
+            "DROP TABLE {place}, or take it out of the tenant's schema; no migration made it so"
+        )),
+        _ if gap.gap.starts_with("foreign_key_") => {
+            format!("make {} on {place} again as the tenant's migrations do", quoted(detail))
+        }
+        _ => TENANTS.to_owned(),
+    }
+}
+
+fn sql(statement: &str) -> String {
+    format!("run as an administrator in psql: {statement}")
+}
+
+fn role(name: &str) -> String {
+    if name == "PUBLIC" { name.to_owned() } else { quoted(name) }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_gap_has_its_command() {
+        let check =
+            |schema: &str, relation: Option<&str>, gap: &str, detail: Option<&str>, expected: &str| {
+                let gap = Gap {
+                    schema: schema.to_owned(),
+                    relation: relation.map(str::to_owned),
+                    gap: gap.to_owned(),
+                    detail: detail.map(str::to_owned),
+                };
+                let said = command(&gap, &RoleNames::default());
+                assert!(said.ends_with(expected), "{said}");
+            };
+        let table = Some("outbox");
+        check("tenant_a", table, "row_security_not_forced", None, TENANTS);
+        check("tenant_a", table, "truncate_guard_missing", None, TENANTS);
+        check("tenant_a", table, "grant", Some("PUBLIC SELECT"), TENANTS);
+        check("tenant_a", None, "role_attributes", None, SYSTEM);
+        check("tenant_a", table, "trigger", Some("t"), "DROP TRIGGER \"t\" ON \"tenant_a\".\"outbox\"");
+        check("public", None, "role_attributes", Some("clinicx_app"), SYSTEM);
+        check("public", None, "role_setting", Some("clinicx_app role=x"), SYSTEM);
+        check("pg_catalog", None, "everybody_may_set_config", None, SYSTEM);
+        check(
+            "public",
+            Some("users"),
+            "grant",
+            Some("PUBLIC SELECT"),
+            "REVOKE SELECT ON \"public\".\"users\" FROM PUBLIC CASCADE",
+        );
+        check(
+            "public",
+            Some("tenants"),
+            "column_grant",
+            Some("clinicx_control UPDATE status"),
+            "REVOKE UPDATE (\"status\") ON \"public\".\"tenants\" FROM \"clinicx_control\" CASCADE",
+        );
+    }
+}
