@@ -60,7 +60,7 @@ impl Failure {
             kind => kind,
         };
         let answer = error.as_database_error();
-        let constraint = answer.and_then(|answer| answer.constraint()).filter(|name| !name.is_empty());
+        let constraint = answer.and_then(|answer| answer.constraint()).filter(|name| is_constraint(name));
         Self { kind, sqlstate: sqlstate(error).map(Into::into), constraint: constraint.map(Into::into) }
     }
 
@@ -95,6 +95,12 @@ impl Failure {
             FailureKind::Internal => ErrorKind::Internal,
         }
     }
+}
+
+/// Tells whether a text can be a constraint's name; a function that raises an error may put any text in its place.
+fn is_constraint(name: &str) -> bool {
+    name.contains('_')
+        && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_')
 }
 
 impl From<DbErr> for Failure {

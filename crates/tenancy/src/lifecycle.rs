@@ -170,7 +170,7 @@ impl Tenancy {
     /// [`TenancyError::Invalid`] for an unknown module, [`TenancyError::RefusedTransition`] unless the tenant is
     /// active or suspended, [`TenancyError::Maintenance`], [`TenancyError::Migration`],
     /// [`TenancyError::Database`].
-    #[tracing::instrument(name = "tenancy.enable_module", skip_all, fields(tenant.slug = %slug, module = name), err(level = "debug"))]
+    #[tracing::instrument(name = "tenancy.enable_module", skip_all, fields(tenant.slug = %slug, module = tracing::field::Empty), err(level = "debug"))]
     pub async fn enable_module(
         &self,
         slug: &TenantSlug,
@@ -183,6 +183,8 @@ impl Tenancy {
             let detail = format!("must be one of {}", all.join(", "));
             return Err(TenancyError::field("/module", "unknown_module", &detail));
         };
+        // Recorded only now: before, it is whatever the caller has sent.
+        tracing::Span::current().record("module", module.as_str());
         let _turn = self.turn().await;
         for _ in 0..ENABLE_ATTEMPTS {
             let tenant = registry::get_by_slug(self.control(), slug).await?;
