@@ -1,7 +1,7 @@
 //! The self-checks of a start and of `clinicx doctor`.
 
 use clinicx_keys::KeyError;
-use clinicx_migration::{fence, system};
+use clinicx_migration::{fence, mend, system};
 use clinicx_persistence::SystemExecutor;
 use clinicx_tenancy::registry::{self, TenantFilter};
 use clinicx_types::page::{MAX_LIMIT, PageRequest};
@@ -65,6 +65,7 @@ pub async fn run(platform: &Platform) -> anyhow::Result<Vec<Check>> {
     checks.push(master_key(platform).await);
     checks.push(tenant_keys(platform).await);
     checks.push(extensions(platform).await?);
+    checks.push(roles(platform).await);
     checks.push(fences(platform).await);
     checks.push(tenants_behind(platform).await?);
     Ok(checks)
@@ -111,7 +112,10 @@ async fn server(platform: &Platform) -> anyhow::Result<Vec<Check>> {
             _ => Check::failed(
                 name,
                 value,
-                "an acknowledged write could be lost: set it to on in postgresql.conf",
+                format!(
+                    "an acknowledged write could be lost; run as an administrator in psql: ALTER SYSTEM SET {name} = on; \
+                     SELECT pg_reload_conf()"
+                ),
             ),
         });
     }
@@ -119,7 +123,11 @@ async fn server(platform: &Platform) -> anyhow::Result<Vec<Check>> {
     checks.push(if locks >= 128 {
         Check::ok("max_locks_per_transaction", locks.to_string())
     } else {
-        Check::failed("max_locks_per_transaction", locks.to_string(), "set it to 256 in postgresql.conf")
+        Check::failed(
+            "max_locks_per_transaction",
+            locks.to_string(),
+            "run as an administrator in psql: ALTER SYSTEM SET max_locks_per_transaction = 256; then restart PostgreSQL",
+        )
     });
     Ok(checks)
 }
@@ -223,24 +231,45 @@ async fn extensions(platform: &Platform) -> anyhow::Result<Check> {
     })
 }
 
+/// How many gaps are named one by one.
+const NAMED_GAPS: usize = 5;
+
+async fn roles(platform: &Platform) -> Check {
+    let gaps = fence::check_system(&platform.app, &platform.roles).await;
+    closed("roles and rights", "as `clinicx migrate system` makes them", platform, gaps)
+}
+
 async fn fences(platform: &Platform) -> Check {
-    const NAME: &str = "fences";
-    let gaps = async {
-        let mut gaps = fence::check_system(&platform.app, &platform.roles).await?;
-        gaps.extend(fence::check(&platform.app, &platform.roles, None).await?);
-        Ok::<_, clinicx_migration::DatabaseFailure>(gaps)
+    let gaps = fence::check(&platform.app, &platform.roles, None).await;
+    closed("fences", "every table of every tenant stands behind all of them", platform, gaps)
+}
+
+/// Names the gaps, and the commands that close them once it is understood who has torn them.
+fn closed(
+    name: &'static str,
+    well: &str,
+    platform: &Platform,
+    gaps: Result<Vec<fence::Gap>, clinicx_migration::DatabaseFailure>,
+) -> Check {
+    let gaps = match gaps {
+        Ok(gaps) => gaps,
+        Err(error) => return Check::failed(name, error.to_string(), "look at PostgreSQL's log"),
     };
-    match gaps.await {
-        Ok(gaps) => match gaps.first() {
-            None => Check::ok(NAME, "every table of every tenant stands behind all of them"),
-            Some(first) => Check::failed(
-                NAME,
-                format!("{} gaps, the first: {first}", gaps.len()),
-                "do not serve before it is understood who has changed the structure by hand",
-            ),
-        },
-        Err(error) => Check::failed(NAME, error.to_string(), "look at PostgreSQL's log"),
+    if gaps.is_empty() {
+        return Check::ok(name, well);
     }
+    let shown: Vec<String> = gaps.iter().take(NAMED_GAPS).map(ToString::to_string).collect();
+    let more = gaps.len().saturating_sub(NAMED_GAPS);
+    let more = if more == 0 { String::new() } else { format!("; {more} more") };
+    let mut mends: Vec<String> = Vec::new();
+    for gap in &gaps {
+        let mend = mend::command(gap, &platform.roles);
+        if !mends.contains(&mend) && mends.len() < NAMED_GAPS {
+            mends.push(mend);
+        }
+    }
+    let mend = format!("find out who has changed it by hand, then {}", mends.join("; "));
+    Check::failed(name, format!("{}{more}", shown.join("; ")), mend)
 }
 
 async fn tenants_behind(platform: &Platform) -> anyhow::Result<Check> {

@@ -11,7 +11,7 @@ use crate::config::{LogConfig, LogFormat};
 const DURATION_BUCKETS: &[f64] =
     &[0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// Starts logging to the error stream.
+/// Starts logging to the error stream; from then on panics are told there too, without their messages.
 ///
 /// # Errors
 /// The filter is not one of `tracing-subscriber`.
@@ -31,7 +31,18 @@ pub fn start_logging(config: &LogConfig) -> anyhow::Result<()> {
     } else {
         builder.json().flatten_event(true).with_current_span(false).with_span_list(true).try_init()
     };
+    tell_of_panics();
     Ok(())
+}
+
+/// Tells of panics by their place alone: a message can hold what was being worked on.
+fn tell_of_panics() {
+    std::panic::set_hook(Box::new(|panic| tell_of_panic(panic.location())));
+}
+
+fn tell_of_panic(place: Option<&std::panic::Location<'_>>) {
+    let place = place.map(ToString::to_string).unwrap_or_default();
+    tracing::error!(code.location = place, "a task panicked");
 }
 
 /// Starts collecting metrics; the handle renders them for Prometheus.

@@ -1,0 +1,147 @@
+//! What is changed by hand is named with the command that mends it, and nothing is served in production until then.
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use clinicx_embedded_postgres::{
+    TestServer,
+    server::{Options, Server},
+};
+use serde_json::Value;
+use sqlx::{Connection, Executor, PgConnection};
+
+use crate::{
+    program::{Folder, Program},
+    support::PASSWORD,
+};
+
+/// A production's program: a login of its own for each part, its keys configured.
+fn production(url: impl Fn(&str) -> String, admin: &str) -> Program {
+    let key = |byte: u8| BASE64_STANDARD.encode([[byte; 16], [9; 16]].concat());
+    Program::new()
+        .with("CLINICX_PROFILE", "production")
+        .with("CLINICX_DATABASE__URL", url("clinicx_app"))
+        .with("CLINICX_DATABASE__CONTROL_URL", url("clinicx_control"))
+        .with("CLINICX_DATABASE__MIGRATOR_URL", url("clinicx_migrator"))
+        .with("CLINICX_DATABASE__ADMIN_URL", admin)
+        .with("CLINICX_AUTH__TOKEN_KEY", key(1))
+        .with("CLINICX_KEYS__MASTER_KEY", key(2))
+        .with("CLINICX_HTTP__PORT", "0")
+        .with("SOME_PASSWORD", PASSWORD)
+}
+
+/// Returns the failed checks as name, finding, mend.
+fn failed(program: &Program) -> Vec<(String, String, String)> {
+    let ran = program.run(&["doctor", "--json"]);
+    let report: Value = serde_json::from_str(&ran.stdout).unwrap_or_else(|error| panic!("{error}: {ran:?}"));
+    let text = |check: &Value, part: &str| check[part].as_str().unwrap().to_owned();
+    let checks = report["checks"].as_array().unwrap().iter().filter(|check| check["status"] != "ok");
+    checks.map(|check| (text(check, "name"), text(check, "finding"), text(check, "mend"))).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_may_lose_writes_is_not_served_on_in_production() {
+    let server = TestServer::start().unwrap();
+    let program = production(|login| server.url(login, "postgres"), &server.superuser_url("postgres"));
+    program.run(&["migrate", "system"]).expect(0);
+    let checks = failed(&program);
+    let (name, finding, mend) = &checks[0];
+    assert_eq!((name.as_str(), finding.as_str()), ("fsync", "off"));
+    assert!(mend.contains("ALTER SYSTEM SET fsync = on"), "{mend}");
+    let refusal = program.run(&["serve"]);
+    assert_eq!(refusal.code, Some(1));
+    assert!(refusal.stderr.lines().last().unwrap().contains("ALTER SYSTEM SET fsync = on"), "{refusal:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_in_production_is_refused_with_the_command_that_mends_it() {
+    let folder = Folder::new();
+    let options =
+        Options { fallback: None, max_connections: 60, ..Options::new(folder.path().join("state")) };
+    let server = Server::start(options).await.unwrap();
+    let program = production(|login| server.url(login, "postgres"), &server.address().superuser_url());
+    program.run(&["migrate", "system"]).expect(0);
+    let create = [
+        "tenant",
+        "create",
+        "checked",
+        "--name",
+        "A",
+        "--time-zone",
+        "UTC",
+        "--currency",
+        "EUR",
+        "--admin-email",
+        "a@b.example",
+        "--admin-name",
+        "Ada",
+        "--admin-password-env",
+        "SOME_PASSWORD",
+    ];
+    program.run(&create).expect(0);
+    assert_eq!(failed(&program), vec![]);
+
+    let mut superuser = PgConnection::connect(&server.address().superuser_url()).await.unwrap();
+    let (tenants, system) = (&["migrate", "tenants"][..], &["migrate", "system"][..]);
+    for (tear, check, found, mend, command) in [
+        (
+            "GRANT SELECT ON tenant_checked.patients TO PUBLIC",
+            "fences",
+            "tenant_checked.patients: grant (PUBLIC SELECT)",
+            "clinicx migrate tenants",
+            tenants,
+        ),
+        (
+            "ALTER TABLE tenant_checked.staff DISABLE ROW LEVEL SECURITY",
+            "fences",
+            "tenant_checked.staff: row_security_not_enabled",
+            "clinicx migrate tenants",
+            tenants,
+        ),
+        (
+            "ALTER ROLE clinicx_control BYPASSRLS",
+            "roles and rights",
+            "role_attributes (clinicx_control)",
+            "clinicx migrate system",
+            system,
+        ),
+        (
+            "GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO PUBLIC",
+            "roles and rights",
+            "everybody_may_set_config",
+            "clinicx migrate system",
+            system,
+        ),
+        (
+            "DROP FUNCTION public.set_current_tenant(uuid)",
+            "roles and rights",
+            "public.set_current_tenant: provisioning_function",
+            "clinicx migrate system",
+            system,
+        ),
+    ] {
+        superuser.execute(tear).await.unwrap();
+        let checks = failed(&program);
+        let [(name, finding, said)] = &checks[..] else { panic!("{tear}: {checks:?}") };
+        assert_eq!(name, check, "{tear}");
+        assert!(finding.contains(found) && said.contains(mend), "{tear}: {finding}: {said}");
+        let refusal = program.run(&["serve"]);
+        let line = refusal.stderr.lines().last().unwrap();
+        assert_eq!(refusal.code, Some(1), "{tear}: {refusal:?}");
+        assert!(line.contains(check) && line.contains(mend), "{tear}: {line}");
+        program.run(command).expect(0);
+        assert_eq!(failed(&program), vec![], "after {tear}");
+    }
+
+    // What the program may not mend, it says how to.
+    superuser.execute("GRANT SELECT ON public.users TO PUBLIC").await.unwrap();
+    let checks = failed(&program);
+    let mend = "REVOKE SELECT ON \"public\".\"users\" FROM PUBLIC CASCADE";
+    assert!(checks.iter().any(|(_, _, said)| said.ends_with(mend)), "{checks:?}");
+    superuser.execute(mend).await.unwrap();
+    assert_eq!(failed(&program), vec![]);
+    let mut running = program.start(&["serve"]);
+    running.until(|line| line.contains("serving"));
+    running.signal("TERM");
+    let status = running.wait();
+    assert!(status.success(), "{status}: {:?}", running.stderr);
+    server.stop().await.unwrap();
+}
