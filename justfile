@@ -33,6 +33,10 @@ bench-start runs="3":
 bench-connection:
     cargo bench --package clinicx-persistence --bench connection
 
+# What role, row-level security and CHECK cost: a point read and a booking, with them and without, in turns
+bench-overhead:
+    cargo bench --package clinicx-core --bench overhead
+
 # Provisioning against psql, and the service with 1,000 tenants against 10
 bench-provisioning:
     cargo bench --package clinicx-tenancy --bench provisioning
