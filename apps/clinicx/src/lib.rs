@@ -3,6 +3,7 @@
 //! It holds no rule of the domain. Entry points: [`cli::run`] for the program, [`server::Service`] for whoever
 //! runs the service inside another program, [`modules`] to see what is in it.
 
+pub mod accounts;
 pub mod checks;
 pub mod cli;
 pub mod config;
@@ -17,4 +18,5 @@ pub mod provision;
 pub mod routes;
 pub mod sealed;
 pub mod server;
+pub mod sweeper;
 pub mod wiring;

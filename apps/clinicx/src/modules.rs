@@ -44,7 +44,7 @@ fn http(slot: &Slot) -> Vec<HttpModule> {
         routes::oidc::module(slot),
         routes::platform_tenants::module(slot),
         routes::patients::module(slot),
-        routes::staff::module(),
+        routes::staff::module(slot),
         routes::working_hours::module(),
         routes::time_off::module(),
         routes::rooms::module(),

@@ -9,12 +9,10 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{config::Config, modules, wiring::Platform};
+use crate::{config::Config, modules, sweeper, wiring::Platform};
 
 /// How often the figures of the pools are brought to the metrics.
 const POOL_FIGURES_EVERY: Duration = Duration::from_secs(5);
-/// How often what has expired is removed.
-const SWEEP_EVERY: Duration = Duration::from_secs(3600);
 
 /// A running service.
 pub struct Service {
@@ -67,7 +65,7 @@ impl Service {
         let running = server.run();
         let handle = running.handle();
         let figures = tokio::spawn(report_pools(platform.clone(), metrics));
-        let sweeper = tokio::spawn(sweep(platform.clone(), kit.clone()));
+        let sweeper = tokio::spawn(sweeper::run(platform.clone(), kit.clone()));
         Ok(Self { address, handle, server: tokio::spawn(running), figures, sweeper, kit, platform })
     }
 
@@ -182,20 +180,6 @@ async fn report_pools(platform: Platform, listener: Option<JoinHandle<std::io::R
     loop {
         ticks.tick().await;
         platform.report_pool();
-    }
-}
-
-/// Removes what has expired, every hour: the rows of ended log-ins, kept answers of platform operations.
-async fn sweep(platform: Platform, kit: clinicx_web::Kit) {
-    let mut ticks = tokio::time::interval(SWEEP_EVERY);
-    loop {
-        ticks.tick().await;
-        if let Err(error) = platform.identity.sweep().await {
-            tracing::warn!(%error, "ended log-ins could not be removed");
-        }
-        if let Err(error) = kit.sweep().await {
-            tracing::warn!(%error, "expired answers could not be removed");
-        }
     }
 }
 

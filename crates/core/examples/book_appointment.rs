@@ -87,7 +87,7 @@ async fn book(
 ) -> Result<appointment::Appointment> {
     let tx = connection.begin().await?;
     let dentist = json!({ "family_name": "Haddad", "given_name": "Layla", "roles": ["dentist"] });
-    let dentist = staff::create(&tx, scope, serde_json::from_value(dentist)?).await?;
+    let dentist = staff::create(&tx, scope, &staff::NoAccounts, serde_json::from_value(dentist)?).await?;
     let patient = json!({ "family_name": "Doe", "given_name": "Jo" });
     let patient = patient::create(&tx, scope, cipher, serde_json::from_value(patient)?).await?;
     tx.commit().await?;

@@ -9,7 +9,7 @@ use clinicx_types::{
     name::{ClusterName, ModuleName, NameError, TenantSlug},
 };
 
-use crate::{module::ModuleRegistry, service::ClusterEntry, tenant::Isolation};
+use crate::{limits::TenantLimits, module::ModuleRegistry, service::ClusterEntry, tenant::Isolation};
 
 /// The longest name of a tenant, in characters.
 const MAX_NAME_CHARS: usize = 200;
@@ -87,8 +87,8 @@ pub struct TenantPatch {
     pub name: Option<String>,
     /// A new plan, or none.
     pub plan: Option<Option<String>>,
-    /// New limits; an object that replaces the old one.
-    pub limits: Option<serde_json::Value>,
+    /// New limits, which replace the old ones.
+    pub limits: Option<TenantLimits>,
     /// A new time zone.
     pub time_zone: Option<String>,
 }
@@ -188,10 +188,8 @@ pub(crate) fn check_word(findings: &mut Findings, pointer: &str, text: Option<&s
     }
 }
 
-pub(crate) fn check_limits(findings: &mut Findings, limits: &serde_json::Value) {
-    if !limits.is_object() {
-        findings.add("/limits", "malformed", "must be an object");
-    }
+pub(crate) fn check_limits(findings: &mut Findings, limits: &TenantLimits) {
+    findings.0.extend(limits.findings());
 }
 
 fn check_modules(findings: &mut Findings, names: &[String], known: &ModuleRegistry) -> BTreeSet<ModuleName> {

@@ -10,6 +10,7 @@ use crate::{
     audit,
     draft::{self, Findings, TenantPatch},
     error::TenancyError,
+    limits::TenantLimits,
     registry,
     scope::PlatformScope,
     service::Tenancy,
@@ -145,7 +146,7 @@ impl Tenancy {
         registry::get_by_slug(tx, slug).await
     }
 
-    /// Changes what may be changed of a tenant that is not gone.
+    /// Changes what may be changed of a tenant that is not gone; a change that changes nothing leaves no trace.
     ///
     /// # Errors
     /// [`TenancyError::Invalid`], [`TenancyError::Gone`], and as [`Tenancy::suspend`].
@@ -337,8 +338,12 @@ async fn update_in(
     let (id, now) = (old.id, by.now());
     let name = patch.name.unwrap_or_else(|| old.name.clone());
     let plan = patch.plan.unwrap_or_else(|| old.plan.clone());
-    let limits = patch.limits.unwrap_or_else(|| old.limits.clone());
-    let time_zone = patch.time_zone.unwrap_or(old.time_zone).name();
+    let limits = patch.limits.unwrap_or(old.limits);
+    let time_zone = patch.time_zone.unwrap_or(old.time_zone);
+    if (&name, &plan, limits, time_zone) == (&old.name, &old.plan, old.limits, old.time_zone) {
+        return Ok(old);
+    }
+    let (limits, time_zone) = (limits.to_stored(), time_zone.name());
     let statement = raw_sql!(
         Postgres,
         r#"UPDATE public.tenants
@@ -424,7 +429,7 @@ async fn destroy(tx: &SystemTransaction, tenant: &Tenant, by: &PlatformScope) ->
 struct CheckedPatch {
     name: Option<String>,
     plan: Option<Option<String>>,
-    limits: Option<serde_json::Value>,
+    limits: Option<TenantLimits>,
     time_zone: Option<chrono_tz::Tz>,
 }
 

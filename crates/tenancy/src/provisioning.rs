@@ -23,6 +23,7 @@ use crate::{
     audit,
     draft::{NewTenant, Tombstone},
     error::TenancyError,
+    limits::TenantLimits,
     scope::PlatformScope,
     service::Tenancy,
     tenant::{Tenant, TenantStatus},
@@ -100,7 +101,7 @@ fn describe(new: NewTenant, plan: &Plan, by: &PlatformScope) -> Tenant {
         database: None,
         region: new.region,
         plan: new.plan,
-        limits: json!({}),
+        limits: TenantLimits::default(),
         time_zone: new.time_zone,
         currency: new.currency,
         locale: new.locale,
@@ -163,7 +164,7 @@ fn registry_row(tenant: &Tenant) -> Statement {
     let id = tenant.id;
     let (slug, name, schema) = (tenant.slug.as_str(), tenant.name.as_str(), tenant.database_schema.as_str());
     let (cluster, isolation) = (tenant.cluster.as_str(), tenant.isolation.as_str());
-    let (region, plan, limits) = (tenant.region.as_deref(), tenant.plan.as_deref(), tenant.limits.clone());
+    let (region, plan, limits) = (tenant.region.as_deref(), tenant.plan.as_deref(), tenant.limits.to_stored());
     let (time_zone, currency, locale) =
         (tenant.time_zone.name(), tenant.currency.code(), tenant.locale.as_str());
     let now = tenant.created_at;

@@ -16,6 +16,7 @@ use sea_orm::{
 
 use crate::{
     error::TenancyError,
+    limits::TenantLimits,
     tenant::{Tenant, TenantStatus},
 };
 
@@ -203,7 +204,7 @@ impl Row {
             database: self.database_name.map(|name| DatabaseName::parse(&name)).transpose().ok()?,
             region: self.region,
             plan: self.plan,
-            limits: self.limits,
+            limits: TenantLimits::from_stored(&self.limits),
             time_zone: self.time_zone.parse().ok()?,
             currency: self.currency.parse().ok()?,
             locale: self.locale,

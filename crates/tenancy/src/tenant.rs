@@ -12,7 +12,7 @@ use clinicx_types::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::error::TenancyError;
+use crate::{error::TenancyError, limits::TenantLimits};
 
 /// The state of a tenant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -138,8 +138,8 @@ pub struct Tenant {
     pub region: Option<String>,
     /// What it has subscribed to.
     pub plan: Option<String>,
-    /// Limits that differ from the plan's; an object.
-    pub limits: serde_json::Value,
+    /// Limits that differ from the plan's.
+    pub limits: TenantLimits,
     /// The clinic's time zone.
     pub time_zone: chrono_tz::Tz,
     /// The clinic's currency.

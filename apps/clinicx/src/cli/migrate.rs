@@ -4,11 +4,17 @@ use std::num::NonZeroUsize;
 
 use clap::Subcommand;
 use clinicx_migration::{
-    system,
-    tenant::fleet::{self, TenantResult},
+    fence, system,
+    tenant::{
+        Subject, baseline,
+        fleet::{self, TenantResult},
+    },
 };
 use clinicx_tenancy::registry::{self, TenantFilter};
-use clinicx_types::page::{MAX_LIMIT, PageRequest};
+use clinicx_types::{
+    name::{ModuleName, TenantSlug},
+    page::{MAX_LIMIT, PageRequest},
+};
 use serde::Serialize;
 
 use super::{Failed, Outcome, Output};
@@ -16,7 +22,7 @@ use crate::{
     config::Config,
     key_check,
     logins::Logins,
-    wiring::{self, Platform},
+    wiring::{self, Platform, said},
 };
 
 /// What can be migrated.
@@ -24,8 +30,11 @@ use crate::{
 pub enum MigrateCommand {
     /// Create or repair the roles and bring the system schema forward (administrator's login)
     System,
-    /// Bring every tenant's schema forward
+    /// Bring tenants' schemas forward
     Tenants {
+        /// Only this tenant; may be repeated
+        #[arg(long = "tenant", value_name = "SLUG")]
+        only: Vec<TenantSlug>,
         /// How many tenants at a time
         #[arg(long, default_value = "8")]
         concurrency: NonZeroUsize,
@@ -35,6 +44,22 @@ pub enum MigrateCommand {
     },
     /// Show what is behind
     Status,
+    /// Adopt a tenant's tables that stand there already: write its ledger and change nothing else
+    Baseline {
+        /// The slug
+        slug: TenantSlug,
+        /// How many migrations of a module the tables have had, such as core=12; may be repeated
+        #[arg(long = "module", value_name = "MODULE=COUNT", required = true, value_parser = claimed)]
+        modules: Vec<(ModuleName, i32)>,
+    },
+}
+
+/// Reads `core=12`.
+fn claimed(text: &str) -> Result<(ModuleName, i32), String> {
+    let parts = text.split_once('=').and_then(|(module, count)| {
+        Some((ModuleName::parse(module).ok()?, count.parse().ok().filter(|count| *count >= 0)?))
+    });
+    parts.ok_or_else(|| "must be a module and a number, such as core=12".to_owned())
 }
 
 /// Carries it out.
@@ -54,10 +79,12 @@ pub async fn run(config: Config, command: MigrateCommand, output: &Output) -> Re
             }
             Ok(Outcome::Done)
         }
-        MigrateCommand::Tenants { dry_run: true, .. } | MigrateCommand::Status => {
-            status(&config, output).await
+        MigrateCommand::Tenants { dry_run: true, only, .. } => status(&config, &only, output).await,
+        MigrateCommand::Status => status(&config, &[], output).await,
+        MigrateCommand::Tenants { concurrency, only, .. } => {
+            tenants(&config, concurrency, &only, output).await
         }
-        MigrateCommand::Tenants { concurrency, .. } => tenants(&config, concurrency, output).await,
+        MigrateCommand::Baseline { slug, modules } => adopt(&config, &slug, &modules, output).await,
     }
 }
 
@@ -106,12 +133,17 @@ struct TenantState {
     state: &'static str,
 }
 
-async fn status(config: &Config, output: &Output) -> Result<Outcome, Failed> {
+async fn status(config: &Config, only: &[TenantSlug], output: &Output) -> Result<Outcome, Failed> {
     let platform = Platform::open(config).await?;
     let pending = system::pending(&platform.logins.app.connect, &platform.roles).await?.len();
     // A registry of an older structure can't be read.
-    let tenants = if pending == 0 { tenant_states(&platform).await? } else { Vec::new() };
+    let tenants = if pending == 0 { tenant_states(&platform).await } else { Ok(Vec::new()) };
     platform.close().await;
+    let mut tenants = tenants?;
+    if pending == 0 {
+        require_known(only, tenants.iter().map(|tenant| tenant.slug.as_str()))?;
+    }
+    tenants.retain(|tenant| only.is_empty() || only.iter().any(|slug| slug.as_str() == tenant.slug));
     if output.is_json() {
         output.one(&Status { system_pending: pending, tenants });
     } else {
@@ -165,7 +197,72 @@ impl From<&TenantResult> for TenantReport {
     }
 }
 
-async fn tenants(config: &Config, concurrency: NonZeroUsize, output: &Output) -> Result<Outcome, Failed> {
+/// Refuses a slug that names no tenant, before any other is touched.
+fn require_known<'a>(
+    only: &[TenantSlug],
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Result<(), Failed> {
+    match only.iter().find(|slug| !known.clone().any(|other| other == slug.as_str())) {
+        None => Ok(()),
+        Some(slug) => {
+            Err(Failed::message(format!("there is no tenant {slug} with tables; see `clinicx tenant list`")))
+        }
+    }
+}
+
+/// Writes the ledger of a schema that was made by other means, when every fence stands around its tables.
+async fn adopt(
+    config: &Config,
+    slug: &TenantSlug,
+    claimed: &[(ModuleName, i32)],
+    output: &Output,
+) -> Result<Outcome, Failed> {
+    let platform = Platform::open_current(config).await?;
+    let adopted = adopt_in(&platform, slug, claimed).await;
+    platform.close().await;
+    let adopted = adopted?;
+    if output.is_json() {
+        output.one(&adopted);
+    } else {
+        output.note(&format!("{slug}: adopted at schema version {}", adopted.schema_version));
+    }
+    Ok(Outcome::Done)
+}
+
+#[derive(Serialize)]
+struct Adopted {
+    slug: String,
+    schema_version: String,
+}
+
+async fn adopt_in(
+    platform: &Platform,
+    slug: &TenantSlug,
+    claimed: &[(ModuleName, i32)],
+) -> Result<Adopted, Failed> {
+    let login = wiring::owner_login(platform.logins.migrator()?, &platform.roles);
+    let tenant = registry::get_by_slug(&platform.app, slug).await.map_err(said)?;
+    let gaps = fence::check(&platform.app, &platform.roles, Some(&tenant.database_schema)).await?;
+    if let Some(gap) = gaps.first() {
+        let count = gaps.len();
+        return Err(Failed::message(format!(
+            "{slug} can't be adopted: its tables lack {count} fences, the first: {gap}"
+        )));
+    }
+    let upto = claimed.iter().map(|(module, count)| (module.as_str(), *count)).collect();
+    let subject =
+        Subject { tenant_id: tenant.id, schema: tenant.database_schema.clone(), modules: tenant.modules.clone() };
+    let version = baseline::baseline(&login, platform.modules.plan(), &subject, &upto).await?;
+    platform.resolver.invalidate(&tenant).await;
+    Ok(Adopted { slug: slug.to_string(), schema_version: version.to_string() })
+}
+
+async fn tenants(
+    config: &Config,
+    concurrency: NonZeroUsize,
+    only: &[TenantSlug],
+    output: &Output,
+) -> Result<Outcome, Failed> {
     let platform = Platform::open_current(config).await?;
     key_check::establish(platform.tenancy()?, &platform.data_keys).await?;
     let adopted = key_check::adopt(platform.tenancy()?, &platform.data_keys).await?;
@@ -175,7 +272,11 @@ async fn tenants(config: &Config, concurrency: NonZeroUsize, output: &Output) ->
         ));
     }
     let login = wiring::owner_login(platform.logins.migrator()?, &platform.roles);
-    let subjects = fleet::subjects(&platform.app).await?;
+    let standings = fleet::standings(&platform.app, platform.modules.plan()).await?;
+    require_known(only, standings.iter().map(|standing| standing.slug.as_str()))?;
+    let wanted = |slug: &str| only.is_empty() || only.iter().any(|one| one.as_str() == slug);
+    let subjects: Vec<_> =
+        standings.into_iter().filter(|one| wanted(&one.slug)).map(|one| one.subject).collect();
     let progress = output.bar(subjects.len(), "tenants");
     let results =
         fleet::migrate_all(&login, platform.modules.plan(), subjects, concurrency, |_| progress.step()).await;

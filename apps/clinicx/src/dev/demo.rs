@@ -97,7 +97,7 @@ async fn add_team(
     for (given_name, family_name, role, specialty, colour) in profile.staff {
         let body = json!({"given_name": given_name, "family_name": family_name, "roles": [role],
             "specialty": specialty, "colour": colour});
-        let member = staff::create(tx, scope, input(body)?).await?;
+        let member = staff::create(tx, scope, &staff::NoAccounts, input(body)?).await?;
         for weekday in profile.weekdays {
             for (starts, ends) in [("09:00", "13:00"), ("14:00", "18:00")] {
                 let body = json!({"weekday": weekday.number_from_monday(), "starts": starts, "ends": ends});

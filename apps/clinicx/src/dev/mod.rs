@@ -2,6 +2,7 @@
 
 mod clinics;
 mod demo;
+mod foreign;
 mod names;
 
 use anyhow::Context;
@@ -41,6 +42,7 @@ const DATABASE: &str = "clinicx";
 /// # Errors
 /// One line that says what is missing and how to get it.
 pub(crate) async fn run(mut config: Config, output: &Output) -> anyhow::Result<()> {
+    foreign::refuse(&config).await?;
     // Found out before anything is started, so that the other program's owner hears of it at once.
     let wanted = (config.http.host, config.http.port).into();
     drop(std::net::TcpListener::bind(wanted).map_err(|error| port_problem(wanted, &error))?);

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use clinicx_identity::{NewAccount, Password};
 use clinicx_tenancy::{
-    PlatformScope, Purge, TenancyError, Tenant, TenantDraft, TenantPatch, TenantStatus,
+    PlatformScope, Purge, TenancyError, Tenant, TenantDraft, TenantLimits, TenantPatch, TenantStatus,
     registry::{self, TenantFilter},
 };
 use clinicx_types::{
@@ -123,7 +123,7 @@ pub struct TenantBody {
     cluster: String,
     region: Option<String>,
     plan: Option<String>,
-    limits: serde_json::Map<String, serde_json::Value>,
+    limits: TenantLimits,
     time_zone: String,
     currency: String,
     locale: String,
@@ -148,7 +148,7 @@ impl From<&Tenant> for TenantBody {
             cluster: tenant.cluster.to_string(),
             region: tenant.region.clone(),
             plan: tenant.plan.clone(),
-            limits: tenant.limits.as_object().cloned().unwrap_or_default(),
+            limits: tenant.limits,
             time_zone: tenant.time_zone.name().to_owned(),
             currency: tenant.currency.code().to_owned(),
             locale: tenant.locale.clone(),
@@ -214,7 +214,7 @@ struct UpdateTenant {
     #[serde(default, deserialize_with = "nullable")]
     plan: Option<Option<String>>,
     /// New limits, which replace the old ones.
-    limits: Option<serde_json::Map<String, serde_json::Value>>,
+    limits: Option<TenantLimits>,
     /// A new time zone (IANA).
     time_zone: Option<String>,
 }
@@ -325,7 +325,7 @@ async fn update(
     let (slug, scope, expected) = (slug(&text)?, scope(&cx), cx.expected_version());
     let (tenancy, resolver) = (slot.tenancy()?.clone(), slot.platform()?.resolver.clone());
     let UpdateTenant { name, plan, limits, time_zone } = patch;
-    let patch = TenantPatch { name, plan, limits: limits.map(serde_json::Value::Object), time_zone };
+    let patch = TenantPatch { name, plan, limits, time_zone };
     cx.perform(move || {
         Box::pin(async move {
             let tenant = tenancy.update(&slug, patch, expected, &scope).await?;

@@ -3,15 +3,18 @@
 use clinicx_core::{
     StaffId,
     permission::{STAFF_READ, STAFF_WRITE},
-    staff::{self, CreateStaff, StaffFilter, StaffMember, UpdateStaff},
+    staff::{self, CreateStaff, Revision, StaffFilter, StaffMember, UpdateStaff},
 };
 use clinicx_types::permission::Role;
 use clinicx_web::{Access, ApiError, Body, HttpModule, List, Operation, Path, Reply, TenantCx};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use crate::{accounts::Memberships, wiring::Slot};
+
 /// The operations on staff.
-pub fn module() -> HttpModule {
+pub fn module(slot: &Slot) -> HttpModule {
+    let (creating, updating) = (slot.clone(), slot.clone());
     let read = Access::Tenant(STAFF_READ);
     let write = Access::Tenant(STAFF_WRITE);
     HttpModule::new("staff", "The people who work in the clinic").operations([
@@ -20,7 +23,7 @@ pub fn module() -> HttpModule {
             .access(write)
             .answers::<StaffMember>(201)
             .errors(&["user_taken"])
-            .handler(create),
+            .handler(move |cx: TenantCx, body: Body<CreateStaff>| create(creating.clone(), cx, body)),
         Operation::get("/staff", "list_staff")
             .summary("List staff")
             .access(read)
@@ -40,7 +43,9 @@ pub fn module() -> HttpModule {
             .access(write)
             .answers::<StaffMember>(200)
             .errors(&["not_found", "user_taken"])
-            .handler(update),
+            .handler(move |cx: TenantCx, id: Path<StaffId>, body: Body<UpdateStaff>| {
+                update(updating.clone(), cx, id, body)
+            }),
         Operation::delete("/staff/{id}", "delete_staff_member")
             .summary("Remove a member of staff to which nothing refers")
             .access(write)
@@ -60,11 +65,12 @@ struct Wanted {
     role: Option<Role>,
 }
 
-async fn create(cx: TenantCx, Body(input): Body<CreateStaff>) -> Result<Reply, ApiError> {
+async fn create(slot: Slot, cx: TenantCx, Body(input): Body<CreateStaff>) -> Result<Reply, ApiError> {
+    let accounts = Memberships(slot.platform()?.app.clone());
     cx.write(move |tx, scope| {
-        let input = input.clone();
+        let (input, accounts) = (input.clone(), accounts.clone());
         Box::pin(async move {
-            let made = staff::create(tx, scope, input).await?;
+            let made = staff::create(tx, scope, &accounts, input).await?;
             Ok(Reply::created(format!("/staff/{}", made.id), &made))
         })
     })
@@ -83,14 +89,16 @@ async fn get(cx: TenantCx, Path(id): Path<StaffId>) -> Result<Reply, ApiError> {
 }
 
 async fn update(
+    slot: Slot,
     cx: TenantCx,
     Path(id): Path<StaffId>,
     Body(patch): Body<UpdateStaff>,
 ) -> Result<Reply, ApiError> {
-    let expected = cx.expected_version();
+    let accounts = Memberships(slot.platform()?.app.clone());
+    let revision = Revision { id, expected: cx.expected_version() };
     cx.write(move |tx, scope| {
-        let patch = patch.clone();
-        Box::pin(async move { Ok(Reply::ok(&staff::update(tx, scope, id, expected, patch).await?)) })
+        let (patch, accounts) = (patch.clone(), accounts.clone());
+        Box::pin(async move { Ok(Reply::ok(&staff::update(tx, scope, &accounts, revision, patch).await?)) })
     })
     .await
 }

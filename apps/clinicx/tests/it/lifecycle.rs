@@ -73,7 +73,7 @@ async fn tenants_are_changed_with_their_version_only() {
     let shown = operator.get(&path).await;
     let version = shown.expect(200)["version"].clone();
     assert_eq!(shown.header("etag"), format!("\"{version}\""));
-    let change = json!({"name": "Renamed", "time_zone": "Asia/Damascus", "limits": {"patients": 10}});
+    let change = json!({"name": "Renamed", "time_zone": "Asia/Damascus", "limits": {"burst": 10}});
     let bare = operator.send(operator.request(Method::PATCH, &path).json(&change)).await;
     bare.expect_problem(428, "precondition_required");
     assert_eq!(operator.patch(&path, &version, change.clone()).await.expect(200)["name"], "Renamed");
@@ -81,6 +81,17 @@ async fn tenants_are_changed_with_their_version_only() {
     let current = operator.get(&path).await.expect(200)["version"].clone();
     let wrong = operator.patch(&path, &current, json!({"time_zone": "Mars/Olympus"})).await.expect(422);
     assert_eq!(wrong["errors"][0]["pointer"], "/time_zone");
+    for (limits, pointer) in [
+        (json!({"patients": 10}), "/limits/patients"),
+        (json!({"burst": 0}), "/limits/burst"),
+        (json!({"connections": "many"}), "/limits/connections"),
+        (json!([]), "/limits"),
+    ] {
+        let wrong = operator.patch(&path, &current, json!({"limits": limits})).await.expect(422);
+        assert_eq!(wrong["errors"][0]["pointer"], pointer);
+    }
+    let same = operator.patch(&path, &current, json!({})).await.expect(200);
+    assert_eq!((&same["version"], &same["limits"]), (&current, &json!({"burst": 10})));
     let listed = operator.get(&format!("/platform/tenants?q={}", clinic.slug)).await.expect(200);
     assert_eq!(listed["items"][0]["slug"], clinic.slug);
 }

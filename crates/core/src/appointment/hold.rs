@@ -5,7 +5,8 @@ use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantScope, TenantTransaction};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
-    Unchanged, sea_query::LockType,
+    Unchanged,
+    sea_query::{LockBehavior, LockType},
 };
 
 use super::{
@@ -49,20 +50,59 @@ pub(super) async fn expire_stale(
         .all(tx)
         .await?;
     for row in stale {
-        let before = words::open(scope, cipher, row)?;
-        let place = (words::CANCELLATION, before.id.uuid());
-        let changed = ActiveModel {
-            id: Unchanged(before.id),
-            version: Set(before.version + 1),
-            updated_at: Set(scope.now()),
-            status: Set(Status::Cancelled),
-            cancellation_reason: Set(None),
-            cancellation_reason_sealed: Set(words::closed(scope, cipher, place, Some(EXPIRED))?),
-            hold_expires_at: Set(None),
-            ..Default::default()
-        };
-        let after = words::open(scope, cipher, changed.update(tx).await?)?;
-        trace::status_changed(tx, (scope, cipher), (&before, &after), Some(EXPIRED)).await?;
+        expire(tx, (scope, cipher), row).await?;
     }
     Ok(())
+}
+
+/// Cancels holds that have expired, whoever's they are, up to `limit` of them, and returns how many there were; for a
+/// job that runs now and then. Those on which somebody else is working are left for the next time.
+///
+/// Leaves for each a row of history, an audit row and an event.
+///
+/// # Errors
+/// [`CoreError::Database`]; [`CoreError::Cipher`] when an appointment's words can't be opened or sealed.
+#[tracing::instrument(
+    name = "core.appointment.expire_holds", skip_all, fields(tenant.id = %scope.tenant_id), err(level = "debug")
+)]
+pub async fn expire_holds(
+    tx: &TenantTransaction,
+    scope: &TenantScope,
+    cipher: &FieldCipher,
+    limit: u64,
+) -> Result<u64, CoreError> {
+    let stale = Entity::find()
+        .filter(Column::HoldExpiresAt.lte(scope.now()))
+        .order_by_asc(Column::HoldExpiresAt)
+        .limit(limit)
+        .lock_with_behavior(LockType::NoKeyUpdate, LockBehavior::SkipLocked)
+        .all(tx)
+        .await?;
+    let mut expired = 0_u64;
+    for row in stale {
+        expire(tx, (scope, cipher), row).await?;
+        expired += 1;
+    }
+    Ok(expired)
+}
+
+async fn expire(
+    tx: &TenantTransaction,
+    (scope, cipher): (&TenantScope, &FieldCipher),
+    row: Model,
+) -> Result<(), CoreError> {
+    let before = words::open(scope, cipher, row)?;
+    let place = (words::CANCELLATION, before.id.uuid());
+    let changed = ActiveModel {
+        id: Unchanged(before.id),
+        version: Set(before.version + 1),
+        updated_at: Set(scope.now()),
+        status: Set(Status::Cancelled),
+        cancellation_reason: Set(None),
+        cancellation_reason_sealed: Set(words::closed(scope, cipher, place, Some(EXPIRED))?),
+        hold_expires_at: Set(None),
+        ..Default::default()
+    };
+    let after = words::open(scope, cipher, changed.update(tx).await?)?;
+    trace::status_changed(tx, (scope, cipher), (&before, &after), Some(EXPIRED)).await
 }

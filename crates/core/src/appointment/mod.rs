@@ -3,6 +3,7 @@
 //! **Invariant:** whatever changes an appointment that holds a slot, or makes it hold one, first takes the locks of
 //! its actors (the patient, the staff member, the room) in sorted order; so nobody waits in a circle, and what a
 //! check finds stays true until the end of the transaction. The exclusion constraints of the table stand behind it.
+//! Only [`expire_holds`] takes no such locks: it frees slots, never takes one, and waits for nobody.
 
 mod actors;
 mod admission;
@@ -28,6 +29,7 @@ pub use dto::{
     UpdateAppointment,
 };
 pub use history::history;
+pub use hold::expire_holds;
 pub use query::{find, get, list};
 pub use reschedule::reschedule;
 pub use status::{Action, RefusedMove, Status};

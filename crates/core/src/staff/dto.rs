@@ -62,6 +62,15 @@ impl From<Model> for StaffMember {
     }
 }
 
+/// Which state of a member of staff is to be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Revision {
+    /// Who.
+    pub id: StaffId,
+    /// The version that the caller has read; `None` means whatever is there.
+    pub expected: Option<i64>,
+}
+
 /// A new member of staff.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]

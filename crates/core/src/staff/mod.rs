@@ -1,8 +1,10 @@
 //! The people who work in the clinic.
 
+mod accounts;
 pub mod dto;
 pub mod entity;
 mod service;
 
-pub use dto::{CreateStaff, StaffFilter, StaffMember, UpdateStaff};
+pub use accounts::{Accounts, NoAccounts};
+pub use dto::{CreateStaff, Revision, StaffFilter, StaffMember, UpdateStaff};
 pub use service::{create, delete, find, get, list, update};

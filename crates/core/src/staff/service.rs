@@ -18,14 +18,15 @@ use sea_orm::{
 use serde_json::json;
 
 use super::{
-    dto::{CreateStaff, StaffFilter, StaffMember, UpdateStaff},
+    accounts::{self, Accounts},
+    dto::{CreateStaff, Revision, StaffFilter, StaffMember, UpdateStaff},
     entity::{ActiveModel, Column, Entity, Model},
 };
 use crate::{StaffId, change, error::CoreError, event, paging, validation};
 
 const THING: &str = "staff member";
 
-/// Adds a member of staff.
+/// Adds a member of staff. An account that goes with it must be a member's of this tenant.
 ///
 /// # Errors
 /// [`CoreError::Invalid`]; [`CoreError::Taken`] when the account belongs to somebody else;
@@ -34,9 +35,11 @@ const THING: &str = "staff member";
 pub async fn create(
     tx: &TenantTransaction,
     scope: &TenantScope,
+    accounts: &dyn Accounts,
     input: CreateStaff,
 ) -> Result<StaffMember, CoreError> {
     validation::check(&input)?;
+    accounts::check(accounts, scope.tenant_id, input.user_id, None).await?;
     let now = scope.now();
     let row = Model {
         id: StaffId::new(scope.next_id()),
@@ -127,12 +130,14 @@ pub async fn list(
 pub async fn update(
     tx: &TenantTransaction,
     scope: &TenantScope,
-    id: StaffId,
-    expected: Option<i64>,
+    accounts: &dyn Accounts,
+    revision: Revision,
     patch: UpdateStaff,
 ) -> Result<StaffMember, CoreError> {
     validation::check(&patch)?;
+    let Revision { id, expected } = revision;
     let before = locked(tx, id, expected).await?;
+    accounts::check(accounts, scope.tenant_id, patch.user_id.flatten(), Some(&before)).await?;
     let mut after = before.clone();
     apply(&mut after, patch);
     if after == before {

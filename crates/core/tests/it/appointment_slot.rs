@@ -262,6 +262,42 @@ async fn holds_keep_their_slot_until_they_expire() {
 }
 
 #[tokio::test]
+async fn expired_holds_are_cancelled_a_batch_at_a_time() {
+    let practice = Practice::open().await;
+    let (patient, staff) = (practice.patient().await, practice.staff().await);
+    let hold = |hour: u32, expires: &str| {
+        json!({
+            "patient_id": patient, "staff_id": staff, "start": format!("2026-06-02T{hour:02}:00:00Z"),
+            "duration_minutes": 30, "status": "pending", "hold_expires_at": expires
+        })
+    };
+    let mut held = Vec::new();
+    for hour in 8..11 {
+        held.push(practice.book(hold(hour, "2026-06-01T08:00:00Z")).await.unwrap());
+    }
+    let lasting = practice.book(hold(12, "2026-06-01T09:00:00Z")).await.unwrap();
+    let expire = async |now: &str, limit: u64| {
+        let job = clinicx_persistence::TenantScope {
+            permissions: clinicx_types::permission::PermissionSet::default(),
+            ..practice.at(now)
+        };
+        practice.write(async |tx| appointment::expire_holds(tx, &job, &practice.tenant.cipher, limit).await).await.unwrap()
+    };
+    assert_eq!(expire("2026-06-01T07:59:59Z", 10).await, 0);
+    assert_eq!(expire("2026-06-01T08:00:00Z", 2).await, 2);
+    assert_eq!(expire("2026-06-01T08:00:00Z", 2).await, 1);
+    assert_eq!(expire("2026-06-01T08:00:00Z", 2).await, 0);
+    for held in held {
+        let expired = practice.get(&held).await;
+        assert_eq!((expired.status, expired.version, expired.hold_expires_at), (Status::Cancelled, 2, None));
+        let (audit, events) = practice.trail(held.id.uuid()).await;
+        assert_eq!(audit, ["appointment.created", "appointment.status_changed"]);
+        assert_eq!(events, audit);
+    }
+    assert_eq!(practice.get(&lasting).await.status, Status::Pending);
+}
+
+#[tokio::test]
 async fn the_database_itself_refuses_a_double_booking() {
     let practice = Practice::open().await;
     let (patient, other, staff) =

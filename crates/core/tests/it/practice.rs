@@ -100,7 +100,7 @@ impl Practice {
 
     pub(crate) async fn staff_with(&self, body: Value) -> Result<staff::StaffMember, CoreError> {
         let input = serde_json::from_value(body).unwrap();
-        self.write(async |tx| staff::create(tx, &self.scope, input).await).await
+        self.write(async |tx| staff::create(tx, &self.scope, &staff::NoAccounts, input).await).await
     }
 
     pub(crate) async fn chair(&self) -> RoomId {

@@ -1,10 +1,34 @@
 //! Staff: made, changed, listed, removed.
 
-use clinicx_core::staff::{self, StaffFilter, UpdateStaff};
-use clinicx_types::{page::PageRequest, permission::Role};
+use async_trait::async_trait;
+use clinicx_core::{
+    CoreError,
+    staff::{self, Accounts, NoAccounts, Revision, StaffFilter, StaffMember, UpdateStaff},
+};
+use clinicx_types::{
+    id::{TenantId, UserId},
+    page::PageRequest,
+    permission::Role,
+};
 use serde_json::json;
 
 use crate::practice::{Practice, code, wrong_field};
+
+/// A clinic to which every account belongs but one.
+struct Everybody;
+
+const STRANGER: &str = "0197a000-0000-7000-8000-00000000000f";
+
+#[async_trait]
+impl Accounts for Everybody {
+    async fn is_member(&self, _: TenantId, user: UserId) -> Result<bool, CoreError> {
+        Ok(user.to_string() != STRANGER)
+    }
+}
+
+fn at(made: &StaffMember, expected: Option<i64>) -> Revision {
+    Revision { id: made.id, expected }
+}
 
 fn patch(body: serde_json::Value) -> UpdateStaff {
     serde_json::from_value(body).unwrap()
@@ -23,11 +47,11 @@ async fn a_member_of_staff_is_made_changed_and_removed() {
 
     let change = json!({ "colour": "#FF8800", "specialty": "Endodontics", "active": false });
     let changed =
-        practice.write(async |tx| staff::update(tx, scope, made.id, Some(1), patch(change)).await).await;
+        practice.write(async |tx| staff::update(tx, scope, &Everybody, at(&made, Some(1)), patch(change)).await).await;
     let changed = changed.unwrap();
     assert_eq!((changed.version, changed.colour.as_deref(), changed.active), (2, Some("#ff8800"), false));
     let cleared = practice
-        .write(async |tx| staff::update(tx, scope, made.id, None, patch(json!({ "colour": null }))).await)
+        .write(async |tx| staff::update(tx, scope, &Everybody, at(&made, None), patch(json!({ "colour": null }))).await)
         .await
         .unwrap();
     assert_eq!(
@@ -35,11 +59,11 @@ async fn a_member_of_staff_is_made_changed_and_removed() {
         (3, None, Some("Endodontics"))
     );
     let same =
-        practice.write(async |tx| staff::update(tx, scope, made.id, Some(3), patch(json!({}))).await).await;
+        practice.write(async |tx| staff::update(tx, scope, &Everybody, at(&made, Some(3)), patch(json!({}))).await).await;
     assert_eq!(same.unwrap().version, 3);
 
     let stale =
-        practice.write(async |tx| staff::update(tx, scope, made.id, Some(1), patch(json!({}))).await).await;
+        practice.write(async |tx| staff::update(tx, scope, &Everybody, at(&made, Some(1)), patch(json!({}))).await).await;
     assert_eq!(code(stale), "version_mismatch");
     practice.write(async |tx| staff::delete(tx, scope, made.id, Some(3)).await).await.unwrap();
     assert_eq!(code(staff::get(&practice.tenant.connection, scope, made.id).await), "not_found");
@@ -85,8 +109,27 @@ async fn an_account_belongs_to_one_person() {
     let body = json!({
         "family_name": "A", "given_name": "A", "roles": ["nurse"], "user_id": "0197a000-0000-7000-8000-000000000001"
     });
-    practice.staff_with(body.clone()).await.unwrap();
-    assert_eq!(code(practice.staff_with(body).await), "user_taken");
+    let create = async |body: &serde_json::Value| {
+        let input = serde_json::from_value(body.clone()).unwrap();
+        practice.write(async |tx| staff::create(tx, &practice.scope, &Everybody, input).await).await
+    };
+    let made = create(&body).await.unwrap();
+    assert_eq!(code(create(&body).await), "user_taken");
+    let scope = &practice.scope;
+    let update = async |accounts: &dyn Accounts, change: serde_json::Value| {
+        practice.write(async |tx| staff::update(tx, scope, accounts, at(&made, None), patch(change)).await).await
+    };
+    // Who is no member any more keeps what was noted; nobody new is noted.
+    let kept = json!({ "user_id": body["user_id"], "given_name": "B" });
+    assert_eq!(update(&NoAccounts, kept).await.unwrap().user_id, made.user_id);
+    let stranger = json!({ "user_id": STRANGER });
+    let wrong = ("/user_id".to_owned(), "not_a_member".to_owned());
+    assert_eq!(wrong_field(update(&Everybody, stranger).await), wrong);
+    assert_eq!(update(&NoAccounts, json!({ "user_id": null })).await.unwrap().user_id, None);
+    let mut other = body.clone();
+    other["user_id"] = json!(STRANGER);
+    assert_eq!(wrong_field(create(&other).await), wrong);
+    assert_eq!(wrong_field(practice.staff_with(body).await), wrong);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use clinicx_migration::{fence, system::SystemRole};
 use clinicx_persistence::{Failure, FailureKind};
-use clinicx_tenancy::{Purge, TenancyError, TenantPatch, TenantStatus, registry};
+use clinicx_tenancy::{Purge, TenancyError, TenantLimits, TenantPatch, TenantStatus, registry};
 use clinicx_testing::TestTenant;
 use clinicx_types::error::DomainError;
 use sea_orm::{ConnectionTrait, DbBackend, Statement};
@@ -103,7 +103,7 @@ async fn a_purge_leaves_a_tombstone_and_nothing_else() {
     let purge = Purge::Now { confirm: Some(slug.to_string()) };
     let purged = test.tenancy.purge(slug, &purge, &by(), Vec::new()).await.unwrap();
     assert_eq!(purged.name, slug.as_str());
-    assert!(purged.modules.is_empty() && purged.limits == serde_json::json!({}));
+    assert!(purged.modules.is_empty() && purged.limits == TenantLimits::default());
     assert_eq!(purged.require_active(), Err(TenancyError::Gone));
     let left: i64 = sqlx::query_scalar(
         "SELECT (SELECT count(*) FROM pg_namespace WHERE nspname = $1) \
@@ -169,7 +169,7 @@ async fn a_change_is_checked_and_written() {
     let patch = TenantPatch {
         name: Some(" New name ".to_owned()),
         plan: Some(Some("gold".to_owned())),
-        limits: Some(serde_json::json!({"patients": 10})),
+        limits: Some(TenantLimits { users: Some(10), ..TenantLimits::default() }),
         time_zone: Some("Asia/Tokyo".to_owned()),
     };
     let changed = tenancy.update(slug, patch, Some(1), &by()).await.unwrap();
@@ -180,10 +180,13 @@ async fn a_change_is_checked_and_written() {
     assert_eq!(changed.time_zone, chrono_tz::Asia::Tokyo);
     let cleared = TenantPatch { plan: Some(None), ..TenantPatch::default() };
     let changed = tenancy.update(slug, cleared, None, &by()).await.unwrap();
-    assert_eq!((changed.plan, changed.limits), (None, serde_json::json!({"patients": 10})));
+    assert_eq!((changed.plan, changed.limits), (None, TenantLimits { users: Some(10), ..TenantLimits::default() }));
+    for nothing in [TenantPatch::default(), TenantPatch { plan: Some(None), ..TenantPatch::default() }] {
+        assert_eq!(tenancy.update(slug, nothing, None, &by()).await.unwrap().version, changed.version);
+    }
     let bad = TenantPatch {
         name: Some(String::new()),
-        limits: Some(serde_json::json!([])),
+        limits: Some(TenantLimits { burst: Some(0), ..TenantLimits::default() }),
         time_zone: Some("x".to_owned()),
         ..TenantPatch::default()
     };
@@ -195,7 +198,7 @@ async fn a_change_is_checked_and_written() {
         .into_iter()
         .map(|f| f.pointer)
         .collect();
-    assert_eq!(pointers, ["/name", "/time_zone", "/limits"]);
+    assert_eq!(pointers, ["/name", "/time_zone", "/limits/burst"]);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use clinicx_core::{
     patient::{self, PatientFilter, PatientSort, Revision},
     room::{self, RoomFilter},
     service::{self, ServiceFilter},
-    staff::{self, StaffFilter},
+    staff::{self, NoAccounts, StaffFilter},
     time_off::{self, TimeOffFilter},
     working_hours,
 };
@@ -171,7 +171,7 @@ pub(crate) static PATHS: &[Path] = &[
         "create_staff_member",
         Subject::Nothing,
         |call| json!({"family_name": call.canary, "given_name": call.text(), "roles": ["dentist"]}),
-        |tx, call| Box::pin(async move { shown(staff::create(tx, &call.scope, call.input()).await) }),
+        |tx, call| Box::pin(async move { shown(staff::create(tx, &call.scope, &NoAccounts, call.input()).await) }),
     ),
     Path::list("list_staff", no_query, |tx, call| {
         Box::pin(async move {
@@ -192,8 +192,11 @@ pub(crate) static PATHS: &[Path] = &[
         |call| json!({"given_name": call.text()}),
         |tx, call| {
             Box::pin(async move {
-                let (id, version) = (StaffId::new(call.subject.id), Some(call.subject.version));
-                shown(staff::update(tx, &call.scope, id, version, call.input()).await)
+                let revision = staff::Revision {
+                    id: StaffId::new(call.subject.id),
+                    expected: Some(call.subject.version),
+                };
+                shown(staff::update(tx, &call.scope, &NoAccounts, revision, call.input()).await)
             })
         },
     ),

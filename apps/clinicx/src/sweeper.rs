@@ -1,0 +1,127 @@
+//! What the service removes by itself, now and then: what has expired.
+
+use std::time::Duration;
+
+use clinicx_core::appointment;
+use clinicx_persistence::{Failure, FailureKind, TenantScope};
+use clinicx_tenancy::{
+    Tenant, TenantStatus,
+    registry::{self, TenantFilter},
+};
+use clinicx_types::{
+    error::DomainError,
+    page::{MAX_LIMIT, PageRequest},
+    permission::PermissionSet,
+};
+
+use crate::wiring::Platform;
+
+/// How often the rows of ended log-ins and kept answers are removed.
+const ROWS_EVERY: Duration = Duration::from_secs(3600);
+/// How often the holds of all clinics are looked at. A booking that wants the time of one does not wait for this.
+const HOLDS_EVERY: Duration = Duration::from_secs(300);
+/// How many holds one transaction cancels.
+const HOLDS_BATCH: u64 = 100;
+/// How many batches a clinic gets in one round, so that one does not keep the others waiting.
+const HOLDS_BATCHES: u32 = 10;
+
+/// Does it until it is aborted.
+pub(crate) async fn run(platform: Platform, kit: clinicx_web::Kit) {
+    let mut rows = tokio::time::interval(ROWS_EVERY);
+    let mut holds = tokio::time::interval(HOLDS_EVERY);
+    // A service that has been away does not make up for the rounds that it has missed.
+    holds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            _ = rows.tick() => remove_rows(&platform, &kit).await,
+            _ = holds.tick() => {
+                if let Err(error) = expire_holds(&platform).await {
+                    tracing::warn!(%error, "the clinics could not be listed, to look at their holds");
+                }
+            }
+        }
+    }
+}
+
+async fn remove_rows(platform: &Platform, kit: &clinicx_web::Kit) {
+    if let Err(error) = platform.identity.sweep().await {
+        tracing::warn!(%error, "ended log-ins could not be removed");
+    }
+    if let Err(error) = kit.sweep().await {
+        tracing::warn!(%error, "expired answers could not be removed");
+    }
+}
+
+/// Cancels the expired holds of every active clinic, one clinic after the other, and returns how many there were.
+///
+/// One clinic's failure does not hold up the others.
+///
+/// # Errors
+/// The registry can't be read.
+pub async fn expire_holds(platform: &Platform) -> anyhow::Result<u64> {
+    let filter = TenantFilter { status: Some(TenantStatus::Active), ..TenantFilter::default() };
+    let mut page = PageRequest::first(MAX_LIMIT).unwrap_or_default();
+    let mut all = 0_u64;
+    loop {
+        let tenants = registry::list(&platform.app, &filter, &page).await?;
+        for tenant in tenants.items {
+            if platform.resolver.require_served(&tenant).is_err() {
+                continue;
+            }
+            match expire_holds_of(platform, &tenant).await {
+                Ok(expired) => all = all.saturating_add(expired),
+                // Suspended since the registry was read.
+                Err(error) if error.kind == FailureKind::Fenced => {}
+                Err(error) => {
+                    tracing::warn!(tenant.slug = %tenant.slug, %error, "expired holds could not be cancelled");
+                }
+            }
+        }
+        match tenants.next {
+            Some(next) => page.after = Some(next),
+            None => return Ok(all),
+        }
+    }
+}
+
+async fn expire_holds_of(platform: &Platform, tenant: &Tenant) -> Result<u64, Failure> {
+    let scope = TenantScope::system(
+        tenant.id,
+        tenant.slug.clone(),
+        (tenant.time_zone, tenant.currency, &tenant.locale),
+        "expire holds",
+        PermissionSet::default(),
+    );
+    let connection = platform.cluster.tenant(tenant.target());
+    let mut all = 0_u64;
+    for _ in 0..HOLDS_BATCHES {
+        let tx = connection.begin().await.map_err(Failure::from)?;
+        let expired = match appointment::expire_holds(&tx, &scope, HOLDS_BATCH).await {
+            Ok(expired) => expired,
+            Err(error) => {
+                // The reason for the roll-back is what counts; a failed one closes the connection.
+                let _rolled_back = tx.rollback().await;
+                return Err(failure_of(error));
+            }
+        };
+        tx.commit().await.map_err(Failure::from)?;
+        all = all.saturating_add(expired);
+        if expired < HOLDS_BATCH {
+            break;
+        }
+    }
+    if all > 0 {
+        tracing::info!(tenant.slug = %tenant.slug, holds = all, "expired holds were cancelled");
+    }
+    Ok(all)
+}
+
+fn failure_of(error: clinicx_core::CoreError) -> Failure {
+    match error {
+        clinicx_core::CoreError::Database(failure) => failure,
+        other => {
+            tracing::error!(error.kind = ?other.kind(), "a hold could not be cancelled");
+            Failure { kind: FailureKind::Internal, sqlstate: None, constraint: None }
+        }
+    }
+}
