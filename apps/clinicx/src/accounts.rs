@@ -16,7 +16,9 @@ impl Accounts for Memberships {
         let roles = membership::roles_of(&self.0, user, tenant).await.map_err(|error| match error {
             IdentityError::Database(failure) => CoreError::Database(failure),
             // Reading the roles refuses nothing else.
-            _ => CoreError::Database(Failure { kind: FailureKind::Internal, sqlstate: None, constraint: None }),
+            _ => {
+                CoreError::Database(Failure { kind: FailureKind::Internal, sqlstate: None, constraint: None })
+            }
         })?;
         Ok(!roles.is_empty())
     }

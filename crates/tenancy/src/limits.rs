@@ -41,7 +41,8 @@ impl TenantLimits {
     /// Reads what the registry holds. What this program does not know, or would not write, limits nothing: a row of
     /// another version must not make its tenant unreadable.
     pub fn from_stored(stored: &Value) -> Self {
-        let read = |name: &str| stored.get(name).and_then(Value::as_u64).filter(|value| range(name).contains(value));
+        let read =
+            |name: &str| stored.get(name).and_then(Value::as_u64).filter(|value| range(name).contains(value));
         let small = |name: &str| read(name).and_then(|value| u32::try_from(value).ok());
         Self {
             requests_per_second: small("requests_per_second"),
@@ -55,7 +56,8 @@ impl TenantLimits {
 
     /// Returns what the registry keeps: an object with the limits that are given.
     pub fn to_stored(&self) -> Value {
-        let given = self.each().into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
+        let given =
+            self.each().into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.into())));
         Value::Object(given.collect())
     }
 
@@ -115,14 +117,17 @@ mod tests {
 
     #[test]
     fn what_is_stored_and_not_understood_limits_nothing() {
-        for stored in [json!({}), json!([]), json!(null), json!({"patients": 10, "burst": -1, "users": "many"})] {
+        for stored in
+            [json!({}), json!([]), json!(null), json!({"patients": 10, "burst": -1, "users": "many"})]
+        {
             assert_eq!(TenantLimits::from_stored(&stored), TenantLimits::default(), "{stored}");
         }
     }
 
     #[test]
     fn a_limit_has_a_range() {
-        let wrong = TenantLimits { connections: Some(0), storage_bytes: Some(u64::MAX), ..TenantLimits::default() };
+        let wrong =
+            TenantLimits { connections: Some(0), storage_bytes: Some(u64::MAX), ..TenantLimits::default() };
         let findings = wrong.findings();
         let pointers: Vec<&str> = findings.iter().map(|field| field.pointer.as_str()).collect();
         assert_eq!(pointers, ["/limits/connections", "/limits/storage_bytes"]);

@@ -164,7 +164,8 @@ fn registry_row(tenant: &Tenant) -> Statement {
     let id = tenant.id;
     let (slug, name, schema) = (tenant.slug.as_str(), tenant.name.as_str(), tenant.database_schema.as_str());
     let (cluster, isolation) = (tenant.cluster.as_str(), tenant.isolation.as_str());
-    let (region, plan, limits) = (tenant.region.as_deref(), tenant.plan.as_deref(), tenant.limits.to_stored());
+    let (region, plan, limits) =
+        (tenant.region.as_deref(), tenant.plan.as_deref(), tenant.limits.to_stored());
     let (time_zone, currency, locale) =
         (tenant.time_zone.name(), tenant.currency.code(), tenant.locale.as_str());
     let now = tenant.created_at;

@@ -250,8 +250,11 @@ async fn adopt_in(
         )));
     }
     let upto = claimed.iter().map(|(module, count)| (module.as_str(), *count)).collect();
-    let subject =
-        Subject { tenant_id: tenant.id, schema: tenant.database_schema.clone(), modules: tenant.modules.clone() };
+    let subject = Subject {
+        tenant_id: tenant.id,
+        schema: tenant.database_schema.clone(),
+        modules: tenant.modules.clone(),
+    };
     let version = baseline::baseline(&login, platform.modules.plan(), &subject, &upto).await?;
     platform.resolver.invalidate(&tenant).await;
     Ok(Adopted { slug: slug.to_string(), schema_version: version.to_string() })

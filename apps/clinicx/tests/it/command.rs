@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// The program on an empty database, with an administrator's URL that has a password in it.
-async fn on_an_empty_database() -> Program {
+pub(crate) async fn on_an_empty_database() -> Program {
     let config = configuration("command").await;
     let url = config.database.url.unwrap();
     let url = url.expose().replacen("://postgres@", &format!("://postgres:{URL_PASSWORD}@"), 1);
@@ -29,14 +29,14 @@ async fn on_an_empty_database() -> Program {
 }
 
 /// The program on a database with the system schema.
-async fn on_a_database() -> Program {
+pub(crate) async fn on_a_database() -> Program {
     let program = on_an_empty_database().await;
     program.run(&["migrate", "system"]).expect(0);
     program
 }
 
 /// Tenants' roles belong to the server, which the tests share: each test has slugs of its own.
-fn create_tenant(slug: &str, extra: &[&str]) -> Vec<String> {
+pub(crate) fn create_tenant(slug: &str, extra: &[&str]) -> Vec<String> {
     let fixed = [
         "tenant",
         "create",
@@ -57,7 +57,7 @@ fn create_tenant(slug: &str, extra: &[&str]) -> Vec<String> {
     fixed.iter().chain(extra).map(|argument| (*argument).to_owned()).collect()
 }
 
-fn run(program: &Program, arguments: &[String]) -> crate::program::Ran {
+pub(crate) fn run(program: &Program, arguments: &[String]) -> crate::program::Ran {
     program.run(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
 }
 

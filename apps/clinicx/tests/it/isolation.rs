@@ -92,3 +92,23 @@ async fn lists_and_searches_show_only_ones_own() {
         }
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn staff_are_tied_to_accounts_of_their_own_clinic_only() {
+    let (mine, theirs) = (Clinic::create().await, Clinic::create().await);
+    let me = mine.admin.get("/auth/me").await.expect(200)["id"].clone();
+    let them = theirs.admin.get("/auth/me").await.expect(200)["id"].clone();
+    let body = |user: &serde_json::Value| json!({"family_name": "Doc", "given_name": "Tor", "roles": ["doctor"], "user_id": user});
+    let foreign = mine.admin.post("/staff", body(&them)).await;
+    let random = mine.admin.post("/staff", body(&json!(Uuid::now_v7()))).await;
+    assert_eq!(shape(&foreign), shape(&random));
+    let problem = foreign.expect_problem(422, "invalid");
+    assert_eq!(problem["errors"][0]["pointer"], "/user_id");
+    assert_eq!(problem["errors"][0]["code"], "not_a_member");
+    let made = mine.admin.post("/staff", body(&me)).await.expect(201);
+    assert_eq!(made["user_id"], me);
+    let path = format!("/staff/{}", made["id"].as_str().unwrap());
+    mine.admin.patch(&path, &made["version"], json!({"user_id": them})).await.expect_problem(422, "invalid");
+    let kept = mine.admin.patch(&path, &made["version"], json!({"user_id": me, "given_name": "T"})).await;
+    assert_eq!(kept.expect(200)["version"], 2);
+}

@@ -37,9 +37,11 @@ pub(super) async fn check(
 ) -> Result<(), CoreError> {
     let new = wanted.filter(|user| before.and_then(|row| row.user_id) != Some(user.uuid()));
     match new {
-        Some(user) if !accounts.is_member(tenant, user).await? => {
-            Err(CoreError::invalid("/user_id", "not_a_member", "must be the account of a user of this clinic"))
-        }
+        Some(user) if !accounts.is_member(tenant, user).await? => Err(CoreError::invalid(
+            "/user_id",
+            "not_a_member",
+            "must be the account of a user of this clinic",
+        )),
         _ => Ok(()),
     }
 }

@@ -46,24 +46,29 @@ async fn a_member_of_staff_is_made_changed_and_removed() {
     assert_eq!(staff::get(&practice.tenant.connection, scope, made.id).await.unwrap(), made);
 
     let change = json!({ "colour": "#FF8800", "specialty": "Endodontics", "active": false });
-    let changed =
-        practice.write(async |tx| staff::update(tx, scope, &Everybody, at(&made, Some(1)), patch(change)).await).await;
+    let changed = practice
+        .write(async |tx| staff::update(tx, scope, &Everybody, at(&made, Some(1)), patch(change)).await)
+        .await;
     let changed = changed.unwrap();
     assert_eq!((changed.version, changed.colour.as_deref(), changed.active), (2, Some("#ff8800"), false));
     let cleared = practice
-        .write(async |tx| staff::update(tx, scope, &Everybody, at(&made, None), patch(json!({ "colour": null }))).await)
+        .write(async |tx| {
+            staff::update(tx, scope, &Everybody, at(&made, None), patch(json!({ "colour": null }))).await
+        })
         .await
         .unwrap();
     assert_eq!(
         (cleared.version, cleared.colour, cleared.specialty.as_deref()),
         (3, None, Some("Endodontics"))
     );
-    let same =
-        practice.write(async |tx| staff::update(tx, scope, &Everybody, at(&made, Some(3)), patch(json!({}))).await).await;
+    let same = practice
+        .write(async |tx| staff::update(tx, scope, &Everybody, at(&made, Some(3)), patch(json!({}))).await)
+        .await;
     assert_eq!(same.unwrap().version, 3);
 
-    let stale =
-        practice.write(async |tx| staff::update(tx, scope, &Everybody, at(&made, Some(1)), patch(json!({}))).await).await;
+    let stale = practice
+        .write(async |tx| staff::update(tx, scope, &Everybody, at(&made, Some(1)), patch(json!({}))).await)
+        .await;
     assert_eq!(code(stale), "version_mismatch");
     practice.write(async |tx| staff::delete(tx, scope, made.id, Some(3)).await).await.unwrap();
     assert_eq!(code(staff::get(&practice.tenant.connection, scope, made.id).await), "not_found");
@@ -117,7 +122,9 @@ async fn an_account_belongs_to_one_person() {
     assert_eq!(code(create(&body).await), "user_taken");
     let scope = &practice.scope;
     let update = async |accounts: &dyn Accounts, change: serde_json::Value| {
-        practice.write(async |tx| staff::update(tx, scope, accounts, at(&made, None), patch(change)).await).await
+        practice
+            .write(async |tx| staff::update(tx, scope, accounts, at(&made, None), patch(change)).await)
+            .await
     };
     // Who is no member any more keeps what was noted; nobody new is noted.
     let kept = json!({ "user_id": body["user_id"], "given_name": "B" });

@@ -180,7 +180,10 @@ async fn a_change_is_checked_and_written() {
     assert_eq!(changed.time_zone, chrono_tz::Asia::Tokyo);
     let cleared = TenantPatch { plan: Some(None), ..TenantPatch::default() };
     let changed = tenancy.update(slug, cleared, None, &by()).await.unwrap();
-    assert_eq!((changed.plan, changed.limits), (None, TenantLimits { users: Some(10), ..TenantLimits::default() }));
+    assert_eq!(
+        (changed.plan, changed.limits),
+        (None, TenantLimits { users: Some(10), ..TenantLimits::default() })
+    );
     for nothing in [TenantPatch::default(), TenantPatch { plan: Some(None), ..TenantPatch::default() }] {
         assert_eq!(tenancy.update(slug, nothing, None, &by()).await.unwrap().version, changed.version);
     }

@@ -171,7 +171,9 @@ pub(crate) static PATHS: &[Path] = &[
         "create_staff_member",
         Subject::Nothing,
         |call| json!({"family_name": call.canary, "given_name": call.text(), "roles": ["dentist"]}),
-        |tx, call| Box::pin(async move { shown(staff::create(tx, &call.scope, &NoAccounts, call.input()).await) }),
+        |tx, call| {
+            Box::pin(async move { shown(staff::create(tx, &call.scope, &NoAccounts, call.input()).await) })
+        },
     ),
     Path::list("list_staff", no_query, |tx, call| {
         Box::pin(async move {
