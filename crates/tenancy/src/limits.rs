@@ -14,7 +14,7 @@ const MOST_STORAGE: u64 = 1 << 50;
 
 /// What a tenant may use at most; a limit that is not given is the service's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
+#[serde(deny_unknown_fields)]
 #[schemars(transform = ranges)]
 pub struct TenantLimits {
     /// Requests in a second, over time.
