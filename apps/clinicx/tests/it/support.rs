@@ -1,6 +1,13 @@
 //! One running service for all tests of this binary, and clients of it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
 
 use clinicx::{
     config::{Config, LimitsConfig, Secret, StateDir},
@@ -12,6 +19,8 @@ use serde_json::{Value, json};
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use tokio::sync::OnceCell;
 use uuid::Uuid;
+
+use crate::program::is_alive;
 
 /// The first operator of the platform under test.
 pub(crate) const OPERATOR: (&str, &str) = ("operator@platform.example", "correct horse battery staple");
@@ -32,7 +41,7 @@ pub(crate) async fn configuration(purpose: &str) -> Config {
     let mut connection = options.connect().await.unwrap();
     let create = format!("CREATE DATABASE {database}");
     sqlx::query(sqlx::AssertSqlSafe(create)).execute(&mut connection).await.unwrap();
-    let state_dir = StateDir(std::env::temp_dir().join(format!("clinicx-test-{database}")));
+    let state_dir = StateDir(STATE.join(&database));
     let mut config = Config { state_dir, ..Config::default() };
     config.http.port = 0;
     config.http.workers = Some(2);
@@ -46,6 +55,20 @@ pub(crate) async fn configuration(purpose: &str) -> Config {
     config.log.filter = std::env::var("CLINICX_TEST_LOG").unwrap_or_else(|_| "off".to_owned());
     config
 }
+
+/// The folder for what the services of this run keep beside their databases, in cargo's target folder. A run can't
+/// remove it at its end, as services outlive their tests: the next run does.
+static STATE: LazyLock<PathBuf> = LazyLock::new(|| {
+    let all = Path::new(env!("CARGO_TARGET_TMPDIR")).join("state");
+    for entry in fs::read_dir(&all).into_iter().flatten().flatten() {
+        let run = entry.file_name().to_string_lossy().parse();
+        if !run.is_ok_and(is_alive) {
+            // Another run may be removing it too.
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    all.join(std::process::id().to_string())
+});
 
 /// Starts a service on a thread and a runtime of its own, so that it outlives the test that asked first.
 pub(crate) async fn start(config: Config) -> String {
