@@ -40,14 +40,13 @@ impl Gate {
     }
 }
 
-/// Reads a tenant's own limits.
-fn limits(given: &serde_json::Value) -> TenantLimits {
-    let number = |name| given.get(name)?.as_u64().and_then(|number| u32::try_from(number).ok());
+/// Returns those of a tenant's own limits that requests are held to.
+fn limits(own: &clinicx_tenancy::TenantLimits) -> TenantLimits {
     TenantLimits {
-        requests_per_second: number("requests_per_second"),
-        burst: number("burst"),
-        concurrent_requests: number("concurrent_requests"),
-        connections: number("connections"),
+        requests_per_second: own.requests_per_second,
+        burst: own.burst,
+        concurrent_requests: own.concurrent_requests,
+        connections: own.connections,
     }
 }
 

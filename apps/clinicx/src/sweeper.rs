@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use clinicx_core::appointment;
+use clinicx_core::{CoreError, appointment};
+use clinicx_keys::KeyError;
 use clinicx_persistence::{Failure, FailureKind, TenantScope};
 use clinicx_tenancy::{
     Tenant, TenantStatus,
     registry::{self, TenantFilter},
 };
 use clinicx_types::{
-    error::DomainError,
     page::{MAX_LIMIT, PageRequest},
     permission::PermissionSet,
 };
@@ -71,7 +71,7 @@ pub async fn expire_holds(platform: &Platform) -> anyhow::Result<u64> {
             match expire_holds_of(platform, &tenant).await {
                 Ok(expired) => all = all.saturating_add(expired),
                 // Suspended since the registry was read.
-                Err(error) if error.kind == FailureKind::Fenced => {}
+                Err(HoldsError::Database(failure)) if failure.kind == FailureKind::Fenced => {}
                 Err(error) => {
                     tracing::warn!(tenant.slug = %tenant.slug, %error, "expired holds could not be cancelled");
                 }
@@ -84,7 +84,27 @@ pub async fn expire_holds(platform: &Platform) -> anyhow::Result<u64> {
     }
 }
 
-async fn expire_holds_of(platform: &Platform, tenant: &Tenant) -> Result<u64, Failure> {
+/// Why the holds of a clinic were not cancelled.
+#[derive(Debug, thiserror::Error)]
+enum HoldsError {
+    #[error(transparent)]
+    Database(#[from] Failure),
+    #[error(transparent)]
+    Core(CoreError),
+    #[error(transparent)]
+    Key(#[from] KeyError),
+}
+
+impl From<CoreError> for HoldsError {
+    fn from(error: CoreError) -> Self {
+        match error {
+            CoreError::Database(failure) => Self::Database(failure),
+            other => Self::Core(other),
+        }
+    }
+}
+
+async fn expire_holds_of(platform: &Platform, tenant: &Tenant) -> Result<u64, HoldsError> {
     let scope = TenantScope::system(
         tenant.id,
         tenant.slug.clone(),
@@ -93,15 +113,20 @@ async fn expire_holds_of(platform: &Platform, tenant: &Tenant) -> Result<u64, Fa
         PermissionSet::default(),
     );
     let connection = platform.cluster.tenant(tenant.target());
+    // Most have none, and their keys are not needed.
+    if !appointment::any_hold_expired(&connection, &scope).await? {
+        return Ok(0);
+    }
     let mut all = 0_u64;
     for _ in 0..HOLDS_BATCHES {
+        let cipher = platform.keyring.refreshed(tenant.id).await?;
         let tx = connection.begin().await.map_err(Failure::from)?;
-        let expired = match appointment::expire_holds(&tx, &scope, HOLDS_BATCH).await {
+        let expired = match appointment::expire_holds(&tx, &scope, &cipher, HOLDS_BATCH).await {
             Ok(expired) => expired,
             Err(error) => {
                 // The reason for the roll-back is what counts; a failed one closes the connection.
                 let _rolled_back = tx.rollback().await;
-                return Err(failure_of(error));
+                return Err(error.into());
             }
         };
         tx.commit().await.map_err(Failure::from)?;
@@ -114,14 +139,4 @@ async fn expire_holds_of(platform: &Platform, tenant: &Tenant) -> Result<u64, Fa
         tracing::info!(tenant.slug = %tenant.slug, holds = all, "expired holds were cancelled");
     }
     Ok(all)
-}
-
-fn failure_of(error: clinicx_core::CoreError) -> Failure {
-    match error {
-        clinicx_core::CoreError::Database(failure) => failure,
-        other => {
-            tracing::error!(error.kind = ?other.kind(), "a hold could not be cancelled");
-            Failure { kind: FailureKind::Internal, sqlstate: None, constraint: None }
-        }
-    }
 }

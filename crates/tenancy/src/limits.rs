@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-/// The most that each limit can be; the least is 1.
+/// The most that each limit can be; the least is 1, or 0 where that is without limit.
 const MOST: u64 = 1_000_000;
 /// The most storage, in bytes: one pebibyte.
 const MOST_STORAGE: u64 = 1 << 50;
@@ -17,13 +17,13 @@ const MOST_STORAGE: u64 = 1 << 50;
 #[serde(deny_unknown_fields)]
 #[schemars(transform = ranges)]
 pub struct TenantLimits {
-    /// Requests in a second, over time.
+    /// Requests in a second, over time; 0 is without limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub requests_per_second: Option<u32>,
     /// Requests at once, above the rate.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub burst: Option<u32>,
-    /// Requests that run at the same time.
+    /// Requests that run at the same time; 0 is without limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub concurrent_requests: Option<u32>,
     /// Connections to the database at the same time, in each process.
@@ -86,7 +86,11 @@ impl TenantLimits {
 }
 
 fn range(name: &str) -> RangeInclusive<u64> {
-    1..=if name == "storage_bytes" { MOST_STORAGE } else { MOST }
+    match name {
+        "requests_per_second" | "concurrent_requests" => 0..=MOST,
+        "storage_bytes" => 1..=MOST_STORAGE,
+        _ => 1..=MOST,
+    }
 }
 
 /// Writes the ranges into the schema, so that they stand in one place.
@@ -131,6 +135,12 @@ mod tests {
         let findings = wrong.findings();
         let pointers: Vec<&str> = findings.iter().map(|field| field.pointer.as_str()).collect();
         assert_eq!(pointers, ["/limits/connections", "/limits/storage_bytes"]);
+        let without = TenantLimits {
+            requests_per_second: Some(0),
+            concurrent_requests: Some(0),
+            ..TenantLimits::default()
+        };
+        assert_eq!(without.findings(), []);
         assert!(serde_json::from_value::<TenantLimits>(json!({"patients": 10})).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clinicx_keys::FieldCipher;
-use clinicx_persistence::{TenantScope, TenantTransaction};
+use clinicx_persistence::{TenantScope, TenantScoped, TenantTransaction};
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, Condition, EntityTrait, QueryFilter, QueryOrder, QuerySelect, Set,
     Unchanged,
@@ -53,6 +53,22 @@ pub(super) async fn expire_stale(
         expire(tx, (scope, cipher), row).await?;
     }
     Ok(())
+}
+
+/// Tells whether there are holds that have expired; cheaper than to try to cancel them.
+///
+/// # Errors
+/// [`CoreError::Database`].
+pub async fn any_hold_expired(db: &impl TenantScoped, scope: &TenantScope) -> Result<bool, CoreError> {
+    let stale = Entity::find()
+        .select_only()
+        .column(Column::Id)
+        .filter(Column::HoldExpiresAt.lte(scope.now()))
+        .limit(1)
+        .into_tuple::<uuid::Uuid>()
+        .one(db)
+        .await?;
+    Ok(stale.is_some())
 }
 
 /// Cancels holds that have expired, whoever's they are, up to `limit` of them, and returns how many there were; for a

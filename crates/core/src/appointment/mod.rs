@@ -29,7 +29,7 @@ pub use dto::{
     UpdateAppointment,
 };
 pub use history::history;
-pub use hold::expire_holds;
+pub use hold::{any_hold_expired, expire_holds};
 pub use query::{find, get, list};
 pub use reschedule::reschedule;
 pub use status::{Action, RefusedMove, Status};

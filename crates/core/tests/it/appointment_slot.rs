@@ -281,7 +281,10 @@ async fn expired_holds_are_cancelled_a_batch_at_a_time() {
             permissions: clinicx_types::permission::PermissionSet::default(),
             ..practice.at(now)
         };
-        practice.write(async |tx| appointment::expire_holds(tx, &job, &practice.tenant.cipher, limit).await).await.unwrap()
+        practice
+            .write(async |tx| appointment::expire_holds(tx, &job, &practice.tenant.cipher, limit).await)
+            .await
+            .unwrap()
     };
     assert_eq!(expire("2026-06-01T07:59:59Z", 10).await, 0);
     assert_eq!(expire("2026-06-01T08:00:00Z", 2).await, 2);
