@@ -7,7 +7,10 @@ use async_trait::async_trait;
 use clinicx_audit::Entry;
 use clinicx_identity::IdentityError;
 use clinicx_persistence::TenantConnection;
-use clinicx_tenancy::{TenancyError, Tenant};
+use clinicx_tenancy::{
+    TenancyError, Tenant,
+    configuration::{MAINTENANCE_MESSAGE, MAINTENANCE_RETRY_AFTER, READ_ONLY},
+};
 use clinicx_types::id::TenantId;
 use clinicx_web::{ApiError, Caller, Denial, Disclosure, Gatekeeper, TenantEntry, TenantLimits};
 use serde_json::json;
@@ -36,7 +39,21 @@ impl Gate {
             target: tenant.target(),
             limits: limits(&tenant.limits),
             refusal: self.platform.resolver.require_served(tenant).err().map(ApiError::from),
+            write_refusal: None,
         }
+    }
+
+    /// Says why writes are refused, when the platform is read-only.
+    async fn write_refusal(&self) -> Option<ApiError> {
+        let configurations = &self.platform.configurations;
+        if !configurations.get(&READ_ONLY).await {
+            return None;
+        }
+        let retry_after_s = configurations.get(&MAINTENANCE_RETRY_AFTER).await.as_secs();
+        let refusal = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "maintenance")
+            .retry_after_s(u32::try_from(retry_after_s).unwrap_or(u32::MAX).max(1));
+        let message = configurations.get(&MAINTENANCE_MESSAGE).await;
+        Some(if message.is_empty() { refusal } else { refusal.member("message", message.into()) })
     }
 }
 
@@ -74,7 +91,8 @@ impl Gatekeeper for Gate {
             TenancyError::UnknownTenant => TenancyError::Gone,
             other => other,
         })?;
-        Ok(Arc::new(self.entry(&tenant)))
+        let write_refusal = self.write_refusal().await;
+        Ok(Arc::new(TenantEntry { write_refusal, ..self.entry(&tenant) }))
     }
 
     fn connection(&self, tenant: &TenantEntry) -> Result<TenantConnection, ApiError> {

@@ -43,6 +43,7 @@ fn http(slot: &Slot) -> Vec<HttpModule> {
         routes::auth::module(slot),
         routes::oidc::module(slot),
         routes::platform_tenants::module(slot),
+        routes::settings::module(slot),
         routes::patients::module(slot),
         routes::staff::module(slot),
         routes::working_hours::module(),

@@ -11,7 +11,10 @@ use clinicx_migration::{
     system::{self, RoleNames},
 };
 use clinicx_persistence::{Cluster, ClusterOptions, ConnectError, PoolOptions, SystemConnection, Timeouts};
-use clinicx_tenancy::{ClusterEntry, ModuleRegistry, PlatformScope, Resolver, Tenancy, TenancyOptions};
+use clinicx_tenancy::{
+    ClusterEntry, Configurations, FeatureFlags, ModuleRegistry, PlatformScope, Resolver, Tenancy,
+    TenancyOptions,
+};
 use clinicx_types::{
     clock::{RandomIds, SystemClock},
     error::DomainError,
@@ -51,6 +54,10 @@ pub struct Platform {
     pub modules: Arc<ModuleRegistry>,
     /// Looks tenants up.
     pub resolver: Resolver,
+    /// What is set for the whole platform.
+    pub configurations: Configurations,
+    /// What is on for whom.
+    pub flags: FeatureFlags,
     /// Users and tokens.
     pub identity: Identity,
     /// The cluster that holds the tenants.
@@ -120,6 +127,8 @@ impl Platform {
             config: Arc::new(config.clone()),
             roles,
             resolver: Resolver::new(app.clone(), Arc::clone(&modules)),
+            configurations: Configurations::new(app.clone()),
+            flags: FeatureFlags::new(app.clone()),
             logins: Arc::new(logins),
             audit,
             modules,

@@ -20,6 +20,7 @@ pub mod phone;
 pub mod room;
 pub mod sealed;
 pub mod service;
+pub mod setting;
 pub mod staff;
 pub mod time_off;
 pub mod validation;
@@ -29,8 +30,13 @@ pub use error::CoreError;
 
 use clinicx_types::module::ModuleFacts;
 
-/// The rights and events of the module `core`.
-pub const FACTS: ModuleFacts = ModuleFacts { permissions: permission::RULES, events: event::ALL };
+/// The rights, events and switches of the module `core`.
+pub const FACTS: ModuleFacts = ModuleFacts {
+    permissions: permission::RULES,
+    events: event::ALL,
+    flags: setting::FLAGS,
+    configurations: &[],
+};
 
 clinicx_types::typed_id! {
     /// Names a patient.

@@ -15,7 +15,8 @@ use clinicx_types::module::ModuleFacts;
 pub const NAME: &str = "dental";
 
 /// The rights and events of the module.
-pub const FACTS: ModuleFacts = ModuleFacts { permissions: permission::RULES, events: event::ALL };
+pub const FACTS: ModuleFacts =
+    ModuleFacts { permissions: permission::RULES, events: event::ALL, flags: &[], configurations: &[] };
 
 clinicx_types::typed_id! {
     /// Names a patient's dental chart.

@@ -20,6 +20,9 @@ pub enum TenancyError {
     /// There is no such tenant.
     #[error("no such tenant")]
     UnknownTenant,
+    /// No module has declared such a configuration or feature flag.
+    #[error("no such setting")]
+    UnknownSetting,
     /// The tenant is suspended.
     #[error("the tenant is suspended")]
     Suspended,
@@ -32,8 +35,8 @@ pub enum TenancyError {
     /// The tenant's schema is older than what this program serves.
     #[error("the tenant's schema must be upgraded first")]
     UpgradeRequired,
-    /// The tenant has changed since the caller read it.
-    #[error("the tenant has version {current} now")]
+    /// The tenant or setting has changed since the caller read it.
+    #[error("it has version {current} now")]
     VersionMismatch {
         /// Its version now.
         current: i64,
@@ -99,7 +102,7 @@ impl DomainError for TenancyError {
             | Self::RetentionNotOver { .. }
             | Self::KeyInUse => ErrorKind::Conflict,
             Self::Invalid(_) => ErrorKind::Invalid,
-            Self::UnknownTenant => ErrorKind::NotFound,
+            Self::UnknownTenant | Self::UnknownSetting => ErrorKind::NotFound,
             Self::Suspended => ErrorKind::Forbidden,
             Self::Gone => ErrorKind::Gone,
             Self::Maintenance | Self::UpgradeRequired => ErrorKind::Unavailable,
@@ -114,7 +117,7 @@ impl DomainError for TenancyError {
         match self {
             Self::SlugTaken => "slug_taken",
             Self::Invalid(_) => "invalid",
-            Self::UnknownTenant => "not_found",
+            Self::UnknownTenant | Self::UnknownSetting => "not_found",
             Self::Suspended => "tenant_suspended",
             Self::Gone => "tenant_gone",
             Self::Maintenance => "tenant_maintenance",

@@ -5,12 +5,18 @@
 //! there at all: its row, role, schema, tables and first administrator are one transaction. **Invariant:** a
 //! tenant that is not active is fenced in the database, so that no process with an old cache writes to it.
 //!
+//! It also owns `system_configurations`, `feature_flags` and `feature_flag_overrides`: what an operator changes while
+//! the service runs ([`Configurations`], [`FeatureFlags`]).
+//!
 //! It knows no module by name: the application gives it a [`ModuleRegistry`]. Entry points: [`Tenancy`] for what
 //! an operator does, [`registry`] for reading, [`Resolver`] for the requests of a service.
 
 mod audit;
+pub mod configuration;
 pub mod draft;
 pub mod error;
+pub mod feature_flag;
+mod kept;
 mod lifecycle;
 pub mod limits;
 pub mod module;
@@ -22,8 +28,10 @@ pub mod scope;
 pub mod service;
 pub mod tenant;
 
+pub use configuration::Configurations;
 pub use draft::{NewTenant, TenantDraft, TenantPatch};
 pub use error::TenancyError;
+pub use feature_flag::FeatureFlags;
 pub use lifecycle::Purge;
 pub use limits::TenantLimits;
 pub use module::{Module, ModuleError, ModuleRegistry};

@@ -13,7 +13,7 @@ use crate::{
     limits::TenantLimits,
     registry,
     scope::PlatformScope,
-    service::Tenancy,
+    service::{Tenancy, settle},
     tenant::{Tenant, TenantStatus},
 };
 
@@ -367,21 +367,6 @@ async fn update_in(
     };
     tx.execute(audit::statement(by, action)).await?;
     Ok(tenant)
-}
-
-/// Commits what went well and rolls back what did not. A transaction that is merely dropped costs its connection.
-pub(crate) async fn settle<T>(
-    tx: SystemTransaction,
-    result: Result<T, TenancyError>,
-) -> Result<T, TenancyError> {
-    match result {
-        Ok(value) => tx.commit().await.map(|()| value).map_err(TenancyError::from),
-        Err(error) => {
-            // The reason for the roll-back is what the caller needs; a failed one closes the connection.
-            let _rolled_back = tx.rollback().await;
-            Err(error)
-        }
-    }
 }
 
 async fn lock(

@@ -7,9 +7,10 @@ use clinicx_types::{
     module::{EventType, ModuleFacts},
     name::{ModuleName, NameError},
     permission::PermissionRule,
+    setting::{Declared, FeatureFlag},
 };
 
-use crate::{error::TenancyError, tenant::Tenant};
+use crate::{configuration::OF_THE_PLATFORM, error::TenancyError, tenant::Tenant};
 
 /// A part of the service that a tenant can have.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,12 @@ pub enum ModuleError {
     /// Two modules declare the same event.
     #[error("event {0} is declared twice")]
     EventTwice(&'static str),
+    /// Two modules declare the same feature flag or configuration.
+    #[error("setting {0} is declared twice")]
+    SettingTwice(&'static str),
+    /// A configuration's own default is not acceptable to it.
+    #[error("the default of setting {0} is none of its values")]
+    SettingDefault(&'static str),
     /// Their migrations don't fit together.
     #[error(transparent)]
     Plan(#[from] PlanError),
@@ -55,6 +62,8 @@ impl ModuleRegistry {
         let mut by_name = BTreeMap::new();
         let mut permissions = BTreeSet::new();
         let mut events = BTreeSet::new();
+        let mut settings = BTreeSet::new();
+        check_settings(&mut settings, &[], OF_THE_PLATFORM)?;
         let mut migrations = Vec::new();
         for module in modules {
             let name =
@@ -72,6 +81,7 @@ impl ModuleRegistry {
                     return Err(ModuleError::EventTwice(event.0));
                 }
             }
+            check_settings(&mut settings, module.facts.flags, module.facts.configurations)?;
             migrations.push(module.migrations);
             by_name.insert(name, module);
         }
@@ -104,6 +114,17 @@ impl ModuleRegistry {
         names: &'a BTreeSet<ModuleName>,
     ) -> impl Iterator<Item = &'static PermissionRule> + 'a {
         names.iter().filter_map(|name| self.modules.get(name)).flat_map(|module| module.facts.permissions)
+    }
+
+    /// Lists every feature flag.
+    pub fn flags(&self) -> impl Iterator<Item = &'static FeatureFlag> + '_ {
+        self.modules.values().flat_map(|module| module.facts.flags)
+    }
+
+    /// Lists every configuration, the platform's own among them.
+    pub fn configurations(&self) -> impl Iterator<Item = &'static dyn Declared> + '_ {
+        let of_modules = self.modules.values().flat_map(|module| module.facts.configurations);
+        OF_THE_PLATFORM.iter().chain(of_modules).copied()
     }
 
     /// Lists every event.
@@ -140,11 +161,29 @@ impl ModuleRegistry {
     }
 }
 
+/// Checks that no setting is declared twice, and that every default is acceptable.
+fn check_settings(
+    known: &mut BTreeSet<&'static str>,
+    flags: &[FeatureFlag],
+    configurations: &[&dyn Declared],
+) -> Result<(), ModuleError> {
+    let keys = flags.iter().map(|flag| flag.key).chain(configurations.iter().map(|one| one.key()));
+    for key in keys {
+        if !known.insert(key) {
+            return Err(ModuleError::SettingTwice(key));
+        }
+    }
+    match configurations.iter().find(|one| one.check(&one.fallback()).is_err()) {
+        Some(wrong) => Err(ModuleError::SettingDefault(wrong.key())),
+        None => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const NONE: ModuleFacts = ModuleFacts { permissions: &[], events: &[] };
+    const NONE: ModuleFacts = ModuleFacts { permissions: &[], events: &[], flags: &[], configurations: &[] };
 
     fn module(name: &'static str, requires: &'static [&'static str]) -> Module {
         Module { name, migrations: ModuleMigrations { module: name, requires, migrations: &[] }, facts: NONE }
@@ -175,5 +214,9 @@ mod tests {
         let alien = Module { name: "lab", ..module("core", &[]) };
         assert_eq!(ModuleRegistry::new([alien]).unwrap_err(), ModuleError::Name("lab"));
         assert_eq!(ModuleRegistry::new([module("a b", &[])]).unwrap_err(), ModuleError::Name("a b"));
+        const FLAG: FeatureFlag = FeatureFlag { key: "a.b", description: "", enabled: false };
+        let facts = ModuleFacts { flags: &[FLAG, FLAG], ..NONE };
+        let twice = ModuleRegistry::new([Module { facts, ..module("core", &[]) }]).unwrap_err();
+        assert_eq!(twice, ModuleError::SettingTwice("a.b"));
     }
 }

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use clinicx_keys::KeyProviders;
 use clinicx_migration::owner::{OwnerConnection, OwnerLogin};
-use clinicx_persistence::{SystemConnection, SystemExecutor};
+use clinicx_persistence::{SystemConnection, SystemExecutor, SystemTransaction};
 use clinicx_types::{id::TenantId, name::ClusterName};
 use sea_orm::raw_sql;
 use tokio::sync::{Mutex, Semaphore, SemaphorePermit};
@@ -172,6 +172,21 @@ impl Tenancy {
         let parked = std::mem::take(&mut *self.inner.parked.lock().await);
         for connection in parked {
             connection.close().await;
+        }
+    }
+}
+
+/// Commits what went well and rolls back what did not. A transaction that is merely dropped costs its connection.
+pub(crate) async fn settle<T>(
+    tx: SystemTransaction,
+    result: Result<T, TenancyError>,
+) -> Result<T, TenancyError> {
+    match result {
+        Ok(value) => tx.commit().await.map(|()| value).map_err(TenancyError::from),
+        Err(error) => {
+            // The reason for the roll-back is what the caller needs; a failed one closes the connection.
+            let _rolled_back = tx.rollback().await;
+            Err(error)
         }
     }
 }

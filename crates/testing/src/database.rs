@@ -198,7 +198,7 @@ pub fn modules(facts: &[(&str, ModuleFacts)]) -> Arc<ModuleRegistry> {
     let all = [tenant::core::MIGRATIONS, tenant::billing::MIGRATIONS, tenant::dental::MIGRATIONS];
     let module = |migrations: tenant::ModuleMigrations| {
         let known = facts.iter().find(|(name, _)| *name == migrations.module);
-        let facts = known.map_or(ModuleFacts { permissions: &[], events: &[] }, |(_, facts)| *facts);
+        let facts = known.map(|(_, facts)| *facts).unwrap_or_default();
         Module { name: migrations.module, migrations, facts }
     };
     Arc::new(ModuleRegistry::new(all.map(module)).expect("the modules fit together"))

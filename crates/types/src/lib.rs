@@ -17,6 +17,7 @@ pub mod page;
 pub mod permission;
 pub mod range;
 pub mod sabotage;
+pub mod setting;
 pub mod version;
 
 pub use chrono;

@@ -6,7 +6,10 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use actix_web::{HttpRequest, http::StatusCode};
+use actix_web::{
+    HttpRequest,
+    http::{Method, StatusCode},
+};
 use clinicx_persistence::TenantScope;
 use clinicx_types::{id::RequestId, lang::Language, name::TenantSlug};
 
@@ -148,6 +151,9 @@ impl Gate<'_> {
             && !permissions.has(permission)
         {
             return Err(denied("permission_denied"));
+        }
+        if let Some(refusal) = entry.write_refusal.as_ref().filter(|_| self.operation.method != Method::GET) {
+            return Err(refusal.clone());
         }
         let options = self.kit.options();
         let scope = TenantScope {

@@ -50,6 +50,8 @@ pub struct TenantEntry {
     /// Why it can't be served now: 403 `tenant_suspended`, 410 `tenant_gone`, 503 in maintenance or below the
     /// oldest schema version; `None` for a tenant in good standing.
     pub refusal: Option<ApiError>,
+    /// Why its writes are refused now while reads go on: 503 `maintenance`.
+    pub write_refusal: Option<ApiError>,
 }
 
 impl TenantEntry {

@@ -156,16 +156,19 @@ fn subdomain(host: &str, base: &str) -> Option<TenantSlug> {
     TenantSlug::parse(label).ok()
 }
 
+/// Is the version of nothing; what nobody has set yet has version 0.
+const NO_VERSION: i64 = -1;
+
 /// Reads `If-Match`: `None` without the header and for `*`.
 ///
-/// A weak or unknown tag matches nothing (RFC 9110 section 13.1.1), which is what version 0 does too. Of several
+/// A weak or unknown tag matches nothing (RFC 9110 section 13.1.1), which is what [`NO_VERSION`] does too. Of several
 /// the latest counts: versions only rise, so that no other can be the present one.
 pub(crate) fn expected_version(request: &HttpRequest) -> Result<Precondition, ApiError> {
     let values: Vec<_> = request.headers().get_all(header::IF_MATCH).collect();
     if values.is_empty() {
         return Ok(Precondition::Absent);
     }
-    let mut latest = 0;
+    let mut latest = NO_VERSION;
     for value in values {
         let value = value.to_str().map_err(|_| malformed("If-Match"))?.trim();
         if value == "*" {
@@ -175,7 +178,7 @@ pub(crate) fn expected_version(request: &HttpRequest) -> Result<Precondition, Ap
             let (weak, opaque) = tag.strip_prefix("W/").map_or((false, tag), |rest| (true, rest));
             let inner = opaque.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
             let inner = inner.filter(|inner| !inner.contains('"')).ok_or_else(|| malformed("If-Match"))?;
-            let version = inner.parse::<i64>().unwrap_or_default();
+            let version = inner.parse::<i64>().unwrap_or(NO_VERSION);
             if !weak && inner.bytes().all(|byte| byte.is_ascii_digit()) {
                 latest = latest.max(version);
             }
@@ -239,9 +242,10 @@ mod tests {
         check("*", Some(Precondition::Any));
         check("\"3\"", Some(Precondition::Version(3)));
         check("\"3\", \"7\"", Some(Precondition::Version(7)));
-        check("W/\"3\"", Some(Precondition::Version(0)));
-        check("\"abc\"", Some(Precondition::Version(0)));
-        check("\"99999999999999999999\"", Some(Precondition::Version(0)));
+        check("W/\"3\"", Some(Precondition::Version(NO_VERSION)));
+        check("\"0\"", Some(Precondition::Version(0)));
+        check("\"abc\"", Some(Precondition::Version(NO_VERSION)));
+        check("\"99999999999999999999\"", Some(Precondition::Version(NO_VERSION)));
         check("3", None);
         check("\"3", None);
         check("", None);

@@ -1,7 +1,9 @@
 //! The command line: what can be said, and where it is carried out.
 
+pub mod config;
 pub mod dev;
 pub mod doctor;
+pub mod flag;
 pub mod keys;
 pub mod migrate;
 pub mod openapi;
@@ -65,6 +67,12 @@ pub enum Command {
     /// Manage the keys of protected fields
     #[command(subcommand)]
     Keys(keys::KeysCommand),
+    /// Show and change what is set for the whole platform
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
+    /// Show and change which features are on for whom
+    #[command(subcommand)]
+    Flag(flag::FlagCommand),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -96,6 +104,8 @@ pub async fn run(cli: Cli) -> Result<Outcome, Failed> {
         Command::Tenant(command) => tenant::run(config, command, &output).await,
         Command::User(command) => user::run(config, command, &output).await,
         Command::Keys(command) => keys::run(config, command, &output).await,
+        Command::Config(command) => config::run(config, command, &output).await,
+        Command::Flag(command) => flag::run(config, command, &output).await,
         Command::Openapi | Command::Completions { .. } => Ok(Outcome::Done),
     }
 }

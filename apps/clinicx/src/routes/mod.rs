@@ -9,6 +9,7 @@ pub mod patients;
 pub mod platform_tenants;
 pub mod rooms;
 pub mod services;
+pub mod settings;
 pub mod staff;
 pub mod time_off;
 pub mod working_hours;

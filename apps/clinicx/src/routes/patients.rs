@@ -7,6 +7,7 @@ use clinicx_core::{
         Revision, UpdatePatient,
     },
     permission::{PATIENT_READ, PATIENT_WRITE},
+    setting::SIMILAR_SEARCH,
 };
 use clinicx_web::{Access, ApiError, Body, HttpModule, List, Operation, Path, Reply, TenantCx};
 use schemars::JsonSchema;
@@ -90,8 +91,10 @@ async fn create(slot: Slot, cx: TenantCx, Body(input): Body<CreatePatient>) -> R
 }
 
 async fn list(slot: Slot, cx: TenantCx, list: List<Wanted>) -> Result<Reply, ApiError> {
+    let flags = &slot.platform()?.flags;
     let Wanted { q, phone, birth_date, identifier, status, sort } = list.filter.clone();
-    let filter = PatientFilter { q, phone, birth_date, identifier, status };
+    let exact = q.is_some() && !flags.is_enabled(cx.tenant().id, &SIMILAR_SEARCH).await;
+    let filter = PatientFilter { q, phone, birth_date, identifier, status, exact };
     let page = sealed::read(&slot, &cx, async |tx, scope, cipher| {
         Ok(patient::list(tx, scope, cipher, &filter, (&list.page, sort)).await?)
     })

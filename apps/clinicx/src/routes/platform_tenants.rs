@@ -257,7 +257,7 @@ fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<
     Option::deserialize(deserializer).map(Some)
 }
 
-fn scope(cx: &CallerCx) -> PlatformScope {
+pub(super) fn scope(cx: &CallerCx) -> PlatformScope {
     PlatformScope {
         actor: cx.actor(),
         session_id: cx.caller().session_id,
@@ -269,7 +269,7 @@ fn scope(cx: &CallerCx) -> PlatformScope {
 }
 
 /// A text that is no slug names no tenant.
-fn slug(text: &str) -> Result<TenantSlug, ApiError> {
+pub(super) fn slug(text: &str) -> Result<TenantSlug, ApiError> {
     TenantSlug::parse(text).map_err(|_| ApiError::not_found())
 }
 

@@ -181,6 +181,8 @@ impl World {
         fill(path, |collection, name| match name {
             "slug" => self.slug.clone(),
             "provider" => "nobody".to_owned(),
+            "key" if collection == "configurations" => "platform.maintenance_message".to_owned(),
+            "key" => "patient.similar_search".to_owned(),
             _ => self.things.get(collection).unwrap_or_else(|| panic!("add a thing of {collection}")).clone(),
         })
     }

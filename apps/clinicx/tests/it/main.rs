@@ -30,6 +30,7 @@ mod oidc;
 mod program;
 mod scoping;
 mod self_check;
+mod settings;
 mod soak;
 mod structure;
 mod support;

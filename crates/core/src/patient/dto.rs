@@ -341,6 +341,8 @@ pub struct PatientFilter {
     pub identifier: Option<String>,
     /// The state of the record.
     pub status: Option<PatientStatus>,
+    /// Whether only those are wanted who match `q`, and nobody whose name resembles it.
+    pub exact: bool,
 }
 
 /// The order of a list of patients.

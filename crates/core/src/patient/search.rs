@@ -44,7 +44,8 @@ const SIMILAR: &str = "similar";
 
 /// Lists patients, those who are in use unless a status is asked for.
 ///
-/// When no record matches the words of `q`, those that resemble them follow, the most alike first. A cursor
+/// When no record matches the words of `q`, those that resemble them follow, the most alike first, unless
+/// [`PatientFilter::exact`] is set. A cursor
 /// names a patient and no personal data, for it stands in URLs.
 ///
 /// # Errors
@@ -112,7 +113,13 @@ impl Wanted {
         }
         let everything = Self { frame, literal: Condition::all(), similar: Vec::new() };
         match filled(filter.q.as_deref(), "?q")? {
-            Some(typed) => everything.narrowed(scope, cipher, typed),
+            Some(typed) => {
+                let mut narrowed = everything.narrowed(scope, cipher, typed)?;
+                if let Some(wanted) = narrowed.as_mut().filter(|_| filter.exact) {
+                    wanted.similar.clear();
+                }
+                Ok(narrowed)
+            }
             None => Ok(Some(everything)),
         }
     }

@@ -19,7 +19,11 @@ use clinicx_types::id::TenantId;
 use serde_json::json;
 
 use crate::{
-    audit, error::TenancyError, lifecycle::settle, scope::PlatformScope, service::Tenancy, tenant::Tenant,
+    audit,
+    error::TenancyError,
+    scope::PlatformScope,
+    service::{Tenancy, settle},
+    tenant::Tenant,
 };
 
 pub use reseal::Resealed;

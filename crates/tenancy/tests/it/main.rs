@@ -7,6 +7,7 @@ mod lifecycle;
 mod provisioning;
 mod registry;
 mod resolver;
+mod setting;
 mod validation;
 
 use clinicx_tenancy::{NewTenant, PlatformScope, Tenancy, TenantDraft};

@@ -50,7 +50,7 @@ pub(super) fn codes(checked: &Checked, catalog: &Catalog) -> BTreeMap<u16, BTree
         &["permission_denied"],
     );
     add(access.needs_tenant(), &["tenant_suspended", "tenant_maintenance", "tenant_upgrade_required"]);
-    add(access.needs_tenant() && writes, &["conflict", "invalid_value"]);
+    add(access.needs_tenant() && writes, &["conflict", "invalid_value", "maintenance"]);
     add(checked.tenant_module.is_some(), &["module_not_enabled"]);
     add(checked.shape.path, &["not_found"]);
     add(checked.shape.query.is_some(), &["malformed_query", "invalid"]);

@@ -78,6 +78,7 @@ impl Gatekeeper for FakeGatekeeper {
             target,
             limits: TenantLimits::default(),
             refusal,
+            write_refusal: None,
         }))
     }
 

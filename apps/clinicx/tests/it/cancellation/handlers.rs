@@ -174,10 +174,16 @@ impl Bench {
         let email = "admin@bench.example";
         let credentials = json!({"email": email, "password": PASSWORD, "tenant": self.slug});
         let spare = match facts.id {
-            id if facts.path.contains("{slug}") && id != "get_tenant" => self.spare(id).await,
+            id if facts.path.starts_with("/api/v1/platform/tenants/{slug}") && id != "get_tenant" => {
+                self.spare(id).await
+            }
             _ => self.slug.clone(),
         };
-        let mut uri = facts.path.replace("{slug}", &spare);
+        let key = match facts.path.contains("/configurations/") {
+            true => "platform.maintenance_message",
+            false => "patient.similar_search",
+        };
+        let mut uri = facts.path.replace("{slug}", &spare).replace("{key}", key);
         if facts.id == "purge_tenant" {
             uri = format!("{uri}?confirm={spare}&force=true");
         }
@@ -214,7 +220,23 @@ impl Bench {
                 bearing(request.set_json(json!({"name": "Another"})), &self.operator)
             }
             "enable_module" => bearing(request.set_json(json!({"module": "billing"})), &self.operator),
+            "set_configuration" | "set_feature_flag" | "override_feature_flag" => {
+                let body = match facts.id {
+                    "set_configuration" => json!({"value": "We are back at noon."}),
+                    _ => json!({"enabled": true}),
+                };
+                bearing(request.insert_header(("If-Match", "*")).set_json(body), &self.operator)
+            }
+            "list_own_feature_flags" => bearing(request, &self.administrator),
             "list_platform_audit_logs"
+            | "list_configurations"
+            | "get_configuration"
+            | "unset_configuration"
+            | "list_feature_flags"
+            | "get_feature_flag"
+            | "unset_feature_flag"
+            | "list_feature_flag_overrides"
+            | "remove_feature_flag_override"
             | "list_tenants"
             | "get_tenant"
             | "purge_tenant"
