@@ -29,6 +29,16 @@ pub fn token_key(config: &Config) -> anyhow::Result<[u8; KEY_BYTES]> {
     key("auth.token_key", auth.token_key.as_ref(), auth.token_key_file.as_deref(), config, "token.key")
 }
 
+/// Returns the token key of before, which still opens what was sealed with it.
+///
+/// # Errors
+/// What is configured is no key.
+pub fn previous_token_key(config: &Config) -> anyhow::Result<Option<[u8; KEY_BYTES]>> {
+    let configured = config.auth.previous_token_key.as_ref();
+    let parsed = configured.map(|text| parse(text.expose())).transpose();
+    parsed.with_context(|| format!("auth.previous_token_key must be {KEY_BYTES} bytes in base64"))
+}
+
 /// Who wraps the tenants' data keys.
 #[derive(Clone, Debug)]
 pub struct DataKeys {

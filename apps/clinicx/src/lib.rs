@@ -12,6 +12,7 @@ pub mod gatekeeper;
 pub mod key_check;
 pub mod keys;
 pub mod logins;
+pub mod mail;
 pub mod modules;
 pub mod observability;
 pub mod provision;

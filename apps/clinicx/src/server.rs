@@ -9,7 +9,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{config::Config, modules, sweeper, wiring::Platform};
+use crate::{config::Config, mail, modules, sweeper, wiring::Platform};
 
 /// How often the figures of the pools are brought to the metrics.
 const POOL_FIGURES_EVERY: Duration = Duration::from_secs(5);
@@ -21,6 +21,7 @@ pub struct Service {
     server: JoinHandle<std::io::Result<()>>,
     figures: JoinHandle<()>,
     sweeper: JoinHandle<()>,
+    postman: JoinHandle<()>,
     kit: clinicx_web::Kit,
     platform: Platform,
 }
@@ -43,6 +44,7 @@ impl Service {
     pub async fn on(platform: Platform) -> anyhow::Result<Self> {
         platform.config.check_serving()?;
         platform.ready_to_serve().await?;
+        let mailer = mail::mailer(&platform.config)?;
         let kit = modules::kit(&platform)?;
         let http = &platform.config.http;
         let wanted = SocketAddr::from((http.host, http.port));
@@ -66,7 +68,8 @@ impl Service {
         let handle = running.handle();
         let figures = tokio::spawn(report_pools(platform.clone(), metrics));
         let sweeper = tokio::spawn(sweeper::run(platform.clone(), kit.clone()));
-        Ok(Self { address, handle, server: tokio::spawn(running), figures, sweeper, kit, platform })
+        let postman = tokio::spawn(mail::relay(platform.clone(), mailer));
+        Ok(Self { address, handle, server: tokio::spawn(running), figures, sweeper, postman, kit, platform })
     }
 
     /// Returns the address on which it listens.
@@ -108,6 +111,7 @@ impl Service {
         self.kit.finish().await;
         self.figures.abort();
         self.sweeper.abort();
+        self.postman.abort();
         self.platform.close().await;
     }
 }

@@ -4,7 +4,9 @@ use std::sync::{Arc, OnceLock};
 
 use anyhow::Context;
 use clinicx_audit::{AuditWriter, Release, WriterOptions};
-use clinicx_identity::{Bootstrap, Identity, IdentitySettings, Password, TokenKey};
+use clinicx_identity::{
+    Bootstrap, Identity, IdentityKeys, IdentitySettings, Password, SealingKeys, TokenKey,
+};
 use clinicx_keys::Keyring;
 use clinicx_migration::{
     owner::OwnerLogin,
@@ -29,7 +31,7 @@ use crate::{
     key_check,
     keys::{self, DataKeys},
     logins::{Login, Logins, unreachable_server},
-    modules, observability,
+    mail, modules, observability,
 };
 
 /// How long an archived tenant is kept before it may be purged without force.
@@ -115,11 +117,18 @@ impl Platform {
         let token_key = keys::token_key(config)?;
         let settings = IdentitySettings {
             access_token_ttl: config.auth.access_token_ttl,
+            mail: mail::settings(config),
             ..IdentitySettings::default()
         };
-        let key = TokenKey::new(token_key)?;
-        let identity = Identity::new(app.clone(), &key, settings, Arc::new(SystemClock), Arc::new(RandomIds))
-            .context("auth.access_token_ttl must be from 1 second to 15 minutes")?;
+        let sealing = SealingKeys::new(token_key);
+        let sealing = match keys::previous_token_key(config)? {
+            Some(previous) => sealing.with_retired(previous),
+            None => sealing,
+        };
+        let identity_keys = IdentityKeys { token: TokenKey::new(token_key)?, sealing };
+        let identity =
+            Identity::new(app.clone(), &identity_keys, settings, Arc::new(SystemClock), Arc::new(RandomIds))
+                .context("auth.access_token_ttl must be from 1 second to 15 minutes")?;
         let issuers: anyhow::Result<Vec<_>> = config.auth.oidc.iter().map(OidcConfig::settings).collect();
         let identity =
             identity.with_issuers(issuers?, config.profile == Profile::Development).context("auth.oidc")?;

@@ -27,6 +27,12 @@ pub const APPOINTMENT_OVERBOOK: Permission = Permission("appointment.overbook");
 pub const APPOINTMENT_REVIVE: Permission = Permission("appointment.revive");
 /// Declare an appointment entered in error.
 pub const APPOINTMENT_VOID: Permission = Permission("appointment.void");
+/// See who the users of the tenant are.
+pub const USER_READ: Permission = Permission("user.read");
+/// Take users in and out, and change their roles.
+pub const USER_WRITE: Permission = Permission("user.write");
+/// See when operators of the platform were let in, and end it.
+pub const BREAK_GLASS_READ: Permission = Permission("break_glass.read");
 
 /// Look at the clinic's audit.
 pub const AUDIT_READ: Permission = Permission("audit.read");
@@ -52,4 +58,7 @@ pub const RULES: &[PermissionRule] = &[
     rule(APPOINTMENT_REVIVE, &[Dentist, Doctor, Receptionist], "Take a no-show back on the same day"),
     rule(APPOINTMENT_VOID, &[Dentist, Doctor, Receptionist], "Declare an appointment entered in error"),
     rule(AUDIT_READ, &[], "Look at the clinic's audit"),
+    rule(USER_READ, &[], "See who the users of the tenant are"),
+    rule(USER_WRITE, &[], "Take users in and out, and change their roles"),
+    rule(BREAK_GLASS_READ, &[], "See when operators of the platform were let in, and end it"),
 ];

@@ -59,6 +59,36 @@ pub enum IdentityError {
     /// The password is right, and the account belongs to no tenant.
     #[error("the account belongs to no tenant")]
     NoMembership,
+    /// The present password, which had to be shown again, is wrong.
+    #[error("the present password is wrong")]
+    WrongPassword,
+    /// The token of a link is unknown, used or too old.
+    #[error("the link is not valid or no longer valid")]
+    InvalidLink,
+    /// The service has no way to send mail.
+    #[error("this service is not configured to send mail")]
+    MailNotConfigured,
+    /// Only an owner makes or unmakes an owner, and only an administrator changes users.
+    #[error("only an owner of the tenant may do that")]
+    OwnerRequired,
+    /// Nobody gives themselves more rights than they have.
+    #[error("nobody can give themselves further rights")]
+    OwnRoles,
+    /// A tenant keeps an owner who can log in.
+    #[error("the tenant would be left without an owner")]
+    LastOwner,
+    /// The person is a user of the tenant already.
+    #[error("the person is a user of this tenant already")]
+    AlreadyMember,
+    /// There is an invitation for this address that is still good.
+    #[error("there is an invitation for this address already; it can be sent again")]
+    AlreadyInvited,
+    /// Operators neither disable themselves nor take their own right away.
+    #[error("another operator has to do that")]
+    OwnAccount,
+    /// The platform keeps an operator.
+    #[error("the platform would be left without an operator")]
+    LastOperator,
     /// Too many wrong passwords for this account, or from this address.
     #[error("too many failed attempts; try again later")]
     TooManyAttempts {
@@ -145,19 +175,29 @@ impl DomainError for IdentityError {
             Self::InvalidCredentials
             | Self::InvalidToken(_)
             | Self::InvalidRefreshToken
+            | Self::InvalidLink
             | Self::Refused(_)
             | Self::InvalidFlow
             | Self::LoginRefused(_) => ErrorKind::Unauthenticated,
-            Self::TenantRequired { .. } | Self::EmailTaken => ErrorKind::Conflict,
-            Self::TenantSuspended | Self::TenantMismatch | Self::NoMembership | Self::NotLinked => {
-                ErrorKind::Forbidden
-            }
+            Self::TenantRequired { .. }
+            | Self::EmailTaken
+            | Self::LastOwner
+            | Self::AlreadyMember
+            | Self::AlreadyInvited
+            | Self::OwnAccount
+            | Self::LastOperator => ErrorKind::Conflict,
+            Self::TenantSuspended
+            | Self::TenantMismatch
+            | Self::NoMembership
+            | Self::OwnerRequired
+            | Self::OwnRoles
+            | Self::NotLinked => ErrorKind::Forbidden,
             Self::TenantGone => ErrorKind::Gone,
             Self::TooManyAttempts { .. } => ErrorKind::Throttled,
             Self::NotFound { .. } => ErrorKind::NotFound,
             Self::Stale { .. } => ErrorKind::Stale,
-            Self::Invalid(_) => ErrorKind::Invalid,
-            Self::Busy | Self::IssuerUnavailable => ErrorKind::Unavailable,
+            Self::Invalid(_) | Self::WrongPassword => ErrorKind::Invalid,
+            Self::Busy | Self::MailNotConfigured | Self::IssuerUnavailable => ErrorKind::Unavailable,
             Self::Crypto(_) => ErrorKind::Internal,
             Self::Database(failure) => failure.error_kind(),
         }
@@ -177,6 +217,16 @@ impl DomainError for IdentityError {
             Self::TenantGone => "tenant_gone",
             Self::TenantMismatch => "tenant_mismatch",
             Self::NoMembership => "no_membership",
+            Self::OwnerRequired => "owner_required",
+            Self::OwnRoles => "own_roles",
+            Self::LastOwner => "last_owner",
+            Self::AlreadyMember => "already_member",
+            Self::AlreadyInvited => "already_invited",
+            Self::OwnAccount => "own_account",
+            Self::LastOperator => "last_operator",
+            Self::WrongPassword => "invalid",
+            Self::InvalidLink => "invalid_link",
+            Self::MailNotConfigured => "mail_not_configured",
             Self::TooManyAttempts { .. } => "too_many_attempts",
             Self::NotFound { .. } => "not_found",
             Self::Stale { .. } => "version_mismatch",
@@ -204,6 +254,9 @@ impl DomainError for IdentityError {
     fn fields(&self) -> Vec<FieldError> {
         match self {
             Self::Invalid(fields) => fields.clone(),
+            Self::WrongPassword => {
+                vec![FieldError::new("/current_password", "wrong_password", "is not the present password")]
+            }
             _ => Vec::new(),
         }
     }

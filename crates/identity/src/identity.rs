@@ -8,6 +8,7 @@ use clinicx_types::{
     clock::{Clock, IdSource},
     id::UserId,
 };
+use tokio::sync::Notify;
 
 use crate::{
     attempt,
@@ -15,12 +16,16 @@ use crate::{
     email::EmailAddress,
     error::IdentityError,
     full_name::FullName,
+    invitation,
     key::TokenKey,
+    mail::{self, MailSettings},
     membership,
     oidc::{Issuers, ProviderError, ProviderSettings, is_foreign, store},
     password::Passwords,
     principal::{Principal, Principals},
+    reset,
     scope::{IdentityScope, Origin},
+    sealing::SealingKeys,
     secret::Password,
     session,
     settings::IdentitySettings,
@@ -43,6 +48,20 @@ pub struct Identity {
     pub(crate) flow_key: Arc<[u8]>,
     /// The key of the digests under which failed log-ins are counted.
     pub(crate) attempts_key: Arc<[u8]>,
+    /// The key of the digests under which requests for a reset are counted.
+    pub(crate) resets_key: Arc<[u8]>,
+    pub(crate) sealing: SealingKeys,
+    /// Told when mail was put into the outbox.
+    pub(crate) mail_waiting: Arc<Notify>,
+}
+
+/// The secrets of the service.
+#[derive(Clone, Debug)]
+pub struct IdentityKeys {
+    /// Signs access tokens.
+    pub token: TokenKey,
+    /// Seals what is kept.
+    pub sealing: SealingKeys,
 }
 
 /// A new account as somebody typed it.
@@ -81,6 +100,12 @@ pub struct Swept {
     pub sessions: u64,
     /// Log-ins at issuers that were not finished.
     pub flows: u64,
+    /// Links to set a password anew.
+    pub password_resets: u64,
+    /// Mail that could not be sent in its time.
+    pub mails: u64,
+    /// Invitations that nobody has accepted.
+    pub invitations: u64,
 }
 
 impl Identity {
@@ -90,7 +115,7 @@ impl Identity {
     /// [`IdentityError::Invalid`] for settings that are out of range; [`IdentityError::Crypto`].
     pub fn new(
         app: SystemConnection,
-        key: &TokenKey,
+        keys: &IdentityKeys,
         settings: IdentitySettings,
         clock: Arc<dyn Clock>,
         ids: Arc<dyn IdSource>,
@@ -98,15 +123,18 @@ impl Identity {
         settings.check()?;
         Ok(Self {
             app,
-            signer: Arc::new(TokenSigner::new(key, settings.access_token_ttl)),
+            signer: Arc::new(TokenSigner::new(&keys.token, settings.access_token_ttl)),
             passwords: Passwords::new(settings.longest_password_wait)?,
             principals: Principals::new(settings.principal_cache_ttl),
             settings: Arc::new(settings),
             clock,
             ids,
             issuers: Issuers::none(),
-            flow_key: key.derive("log-ins at issuers").into(),
-            attempts_key: key.derive("failed log-ins").into(),
+            flow_key: keys.token.derive("log-ins at issuers").into(),
+            attempts_key: keys.token.derive("failed log-ins").into(),
+            resets_key: keys.token.derive("asked-for resets").into(),
+            sealing: keys.sealing.clone(),
+            mail_waiting: Arc::new(Notify::new()),
         })
     }
 
@@ -272,7 +300,15 @@ impl Identity {
             refresh_tokens: session::sweep_tokens(&self.app, now).await?,
             sessions: session::sweep(&self.app, now).await?,
             flows: store::sweep_flows(&self.app, now).await?,
+            password_resets: reset::sweep(&self.app, now).await?,
+            mails: mail::sweep(&self.app, now).await?,
+            invitations: invitation::sweep(&self.app, now).await?,
         })
+    }
+
+    /// Returns how account holders are written to.
+    pub(crate) fn mail_settings(&self) -> Result<&MailSettings, IdentityError> {
+        self.settings.mail.as_ref().ok_or(IdentityError::MailNotConfigured)
     }
 
     /// Returns what hashes passwords with this service's limits.

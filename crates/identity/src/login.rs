@@ -3,16 +3,15 @@
 use clinicx_persistence::{Actor, SystemExecutor, SystemTransaction};
 use clinicx_types::{
     error::DomainError,
-    id::{SessionId, TenantId, UserId},
-    name::TenantSlug,
+    id::{SessionId, UserId},
 };
 use sea_orm::{DbErr, FromQueryResult, JsonValue, raw_sql};
-use serde::Deserialize;
 use serde_json::json;
 
 use crate::{
-    attempt::{self, Subject},
+    attempt::{self, Standing, Subject},
     audit,
+    destination::{Destination, Place, Refusal, destination},
     dto::{LoginRequest, Tokens},
     email::{MAX_ADDRESS_BYTES, lookup_key},
     error::IdentityError,
@@ -44,17 +43,6 @@ struct CandidateRow {
     places: JsonValue,
 }
 
-/// A tenant to which an account belongs.
-#[derive(Clone, Debug, Deserialize)]
-struct Place {
-    tenant_id: TenantId,
-    slug: TenantSlug,
-    status: String,
-}
-
-/// Where a log-in leads: to a tenant, or to the platform.
-type Destination = Option<TenantId>;
-
 /// A log-in that leads somewhere.
 struct Admission<'a> {
     candidate: &'a Candidate,
@@ -62,14 +50,6 @@ struct Admission<'a> {
     /// The hash of the password with today's parameters, when the stored one has others.
     fresh: Option<PasswordHash>,
     subject: &'a Subject,
-}
-
-/// Why a log-in with the right password leads nowhere.
-enum Refusal {
-    /// As if the password had been wrong.
-    Unknown(&'static str),
-    /// With an answer of its own, because only the account's owner gets it.
-    Said(IdentityError),
 }
 
 impl Identity {
@@ -94,16 +74,18 @@ impl Identity {
     ) -> Result<Tokens, IdentityError> {
         let key = lookup_key(&request.email);
         let subject = Subject::new(&self.attempts_key, &key, origin.source);
-        self.refuse_locked(&subject).await?;
+        // Nothing longer is an address; the queries run all the same.
+        let key = if key.len() > 2 * MAX_ADDRESS_BYTES { String::new() } else { key };
+        let standing = self.refuse_locked(&subject, &key).await?;
         let wanted = request.tenant.as_ref().or(claimed);
         if claimed.is_some() && claimed != wanted {
             self.fail(&subject, IdentityError::TenantMismatch.code(), None, origin).await?;
             return Err(IdentityError::TenantMismatch);
         }
-        let candidate = self.candidate(key).await?;
+        let candidate = self.candidate(key.clone()).await?;
         let turn = self.passwords.turn().await?;
         // Once more, now that the turn has come: otherwise all who waited would still have their guess.
-        self.refuse_locked(&subject).await?;
+        self.refuse_locked(&subject, &key).await?;
         let stored = candidate.as_ref().and_then(|candidate| candidate.password.clone());
         let verdict =
             self.passwords.verify(&turn, &request.password, stored.map(PasswordHash::stored)).await?;
@@ -111,7 +93,7 @@ impl Identity {
             None => Err(("unknown_account", None)),
             Some(candidate) if !verdict.matches => Err(("wrong_password", Some(candidate.id))),
             Some(candidate) if !candidate.enabled => Err(("disabled", Some(candidate.id))),
-            Some(candidate) => match destination(candidate, wanted) {
+            Some(candidate) => match destination(candidate.is_operator, &candidate.places, wanted) {
                 Ok(place) => Ok((candidate, place)),
                 Err(Refusal::Unknown(reason)) => Err((reason, Some(candidate.id))),
                 Err(Refusal::Said(error)) => {
@@ -128,7 +110,7 @@ impl Identity {
             Err((reason, user)) => {
                 self.fail(&subject, reason, user, origin).await?;
                 drop(turn);
-                Err(IdentityError::InvalidCredentials)
+                Err(standing.refusal(IdentityError::InvalidCredentials))
             }
         }
     }
@@ -144,19 +126,24 @@ impl Identity {
         origin: &Origin,
     ) -> Result<(), IdentityError> {
         let key = lookup_key(&request.email);
-        self.refuse_locked(&Subject::new(&self.attempts_key, &key, origin.source)).await
+        let subject = Subject::new(&self.attempts_key, &key, origin.source);
+        self.refuse_locked(&subject, &key).await.map(|_| ())
     }
 
-    async fn refuse_locked(&self, subject: &Subject) -> Result<(), IdentityError> {
-        match attempt::locked_for(&self.app, &self.settings, subject, self.clock.now()).await? {
-            Some(retry_after) => Err(IdentityError::TooManyAttempts { retry_after }),
-            None => Ok(()),
+    /// Refuses whoever may not try now.
+    pub(crate) async fn refuse_locked(
+        &self,
+        subject: &Subject,
+        email_key: &str,
+    ) -> Result<Standing, IdentityError> {
+        let now = self.clock.now();
+        match attempt::standing(&self.app, &self.settings, subject, email_key, now).await? {
+            Standing::Closed { retry_after } => Err(IdentityError::TooManyAttempts { retry_after }),
+            standing => Ok(standing),
         }
     }
 
     async fn candidate(&self, key: String) -> Result<Option<Candidate>, IdentityError> {
-        // Nothing longer is an address; the query runs all the same.
-        let key = if key.len() > 2 * MAX_ADDRESS_BYTES { String::new() } else { key };
         let row: Option<CandidateRow> = self
             .app
             .query_one(raw_sql!(
@@ -223,7 +210,15 @@ impl Identity {
         attempt::clear(tx, subject).await?;
         let session_id = SessionId::new(self.ids.next());
         let expires_at = later(now, self.settings.session_ttl);
-        let new = NewSession { id: session_id, family: session_id, user: id, tenant: place, expires_at };
+        let new = NewSession {
+            id: session_id,
+            family: session_id,
+            user: id,
+            tenant: place,
+            expires_at,
+            source: origin.source,
+            grant: None,
+        };
         let tokens = self.open_session(tx, &new).await?;
         let actor = if place.is_none() { Actor::Operator(id) } else { Actor::User(id) };
         let entry = audit::Entry {
@@ -264,7 +259,7 @@ impl Identity {
     }
 
     /// Counts a failure.
-    async fn fail(
+    pub(crate) async fn fail(
         &self,
         subject: &Subject,
         reason: &'static str,
@@ -312,103 +307,4 @@ async fn record_refusal(
         after: Some(json!({ "reason": reason })),
     };
     audit::record_anonymous(tx, origin, entry).await
-}
-
-/// Decides where a log-in with the right password leads.
-fn destination(candidate: &Candidate, wanted: Option<&TenantSlug>) -> Result<Destination, Refusal> {
-    let place = match wanted {
-        Some(slug) => {
-            let place = candidate.places.iter().find(|place| place.slug == *slug);
-            place.ok_or(Refusal::Unknown("not_a_member"))?
-        }
-        None if candidate.is_operator => return Ok(None),
-        None => only_place(&candidate.places).map_err(Refusal::Said)?,
-    };
-    refuse_status(&place.status).map_err(Refusal::Said)?;
-    Ok(Some(place.tenant_id))
-}
-
-/// Picks the one tenant that is meant when none is named: the only active one, else the only one.
-fn only_place(places: &[Place]) -> Result<&Place, IdentityError> {
-    let active: Vec<&Place> = places.iter().filter(|place| place.status == "active").collect();
-    match (active.as_slice(), places) {
-        ([place], _) => Ok(place),
-        ([], []) => Err(IdentityError::NoMembership),
-        ([], [first, ..]) => Ok(places.iter().find(|place| place.status == "suspended").unwrap_or(first)),
-        (several, _) => {
-            let tenants = several.iter().map(|place| place.slug.clone()).collect();
-            Err(IdentityError::TenantRequired { tenants })
-        }
-    }
-}
-
-/// Refuses a tenant that is not active.
-pub(crate) fn refuse_status(status: &str) -> Result<(), IdentityError> {
-    match status {
-        "active" => Ok(()),
-        "suspended" => Err(IdentityError::TenantSuspended),
-        _ => Err(IdentityError::TenantGone),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn place(slug: &str, status: &str) -> Place {
-        Place {
-            tenant_id: TenantId::new(uuid::Uuid::now_v7()),
-            slug: slug.parse().unwrap(),
-            status: status.to_owned(),
-        }
-    }
-
-    fn candidate(is_operator: bool, places: Vec<Place>) -> Candidate {
-        Candidate {
-            id: UserId::new(uuid::Uuid::now_v7()),
-            password: None,
-            enabled: true,
-            is_operator,
-            places,
-        }
-    }
-
-    fn outcome(candidate: &Candidate, wanted: Option<&str>) -> String {
-        let wanted: Option<TenantSlug> = wanted.map(|slug| slug.parse().unwrap());
-        match destination(candidate, wanted.as_ref()) {
-            Ok(None) => "platform".to_owned(),
-            Ok(Some(id)) => {
-                candidate.places.iter().find(|place| place.tenant_id == id).unwrap().slug.as_str().to_owned()
-            }
-            Err(Refusal::Unknown(reason)) => reason.to_owned(),
-            Err(Refusal::Said(error)) => error.code().to_owned(),
-        }
-    }
-
-    #[test]
-    fn a_log_in_leads_to_the_tenant_that_is_meant() {
-        let check = |operator: bool, places: &[(&str, &str)], wanted: Option<&str>, expected: &str| {
-            let places = places.iter().map(|(slug, status)| place(slug, status)).collect();
-            assert_eq!(outcome(&candidate(operator, places), wanted), expected);
-        };
-        let (one, two) = (("one", "active"), ("two", "active"));
-        let (asleep, ended) = (("asleep", "suspended"), ("ended", "archived"));
-        check(false, &[one], None, "one");
-        check(false, &[one], Some("one"), "one");
-        check(false, &[one], Some("two"), "not_a_member");
-        check(false, &[one, two], None, "tenant_required");
-        check(false, &[one, two], Some("two"), "two");
-        check(false, &[one, asleep], None, "one");
-        check(false, &[one, asleep], Some("asleep"), "tenant_suspended");
-        check(false, &[asleep], None, "tenant_suspended");
-        check(false, &[asleep, ended], None, "tenant_suspended");
-        check(false, &[ended], None, "tenant_gone");
-        check(false, &[ended], Some("ended"), "tenant_gone");
-        check(false, &[], None, "no_membership");
-        check(false, &[], Some("one"), "not_a_member");
-        check(true, &[], None, "platform");
-        check(true, &[one], None, "platform");
-        check(true, &[one], Some("one"), "one");
-        check(true, &[], Some("one"), "not_a_member");
-    }
 }

@@ -305,7 +305,7 @@ pub fn admin_statements(
 }
 
 /// Returns the roles in the order of the type, each once.
-fn distinct(roles: &[Role]) -> Result<Vec<Role>, IdentityError> {
+pub(crate) fn distinct(roles: &[Role]) -> Result<Vec<Role>, IdentityError> {
     if roles.is_empty() {
         let error = FieldError::new("/roles", "empty", "must name at least one role");
         return Err(IdentityError::Invalid(vec![error]));

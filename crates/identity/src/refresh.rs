@@ -17,10 +17,10 @@ use serde_json::json;
 
 use crate::{
     audit,
+    destination::refuse_status,
     dto::Tokens,
     error::IdentityError,
     identity::{Identity, settle},
-    login::refuse_status,
     membership,
     oidc::store,
     principal::Principal,
@@ -110,6 +110,8 @@ impl Identity {
             user: presented.user_id,
             tenant: presented.tenant_id,
             expires_at: presented.session_expires_at,
+            source: origin.source,
+            grant: None,
         };
         self.make_tokens(tx, &session).await.map(Exchange::Done)
     }
@@ -156,6 +158,8 @@ impl Identity {
             user: principal.user_id,
             tenant: Some(wanted.tenant_id),
             expires_at: live.expires_at,
+            source: origin.source,
+            grant: None,
         };
         let tokens = self.open_session(tx, &new).await?;
         let entry = audit::Entry {

@@ -3,9 +3,11 @@
 //! A session is a log-in for one tenant, or for the platform. Sessions that were made from one another by switching
 //! the tenant are one family: it ends as a whole, by a log-out or because a used refresh token came back.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
 use clinicx_persistence::SystemExecutor;
-use clinicx_types::id::{SessionId, TenantId, UserId};
+use clinicx_types::id::{BreakGlassGrantId, SessionId, TenantId, UserId};
 use sea_orm::{DbErr, FromQueryResult, raw_sql};
 
 /// Why a session has ended.
@@ -21,6 +23,10 @@ pub(crate) enum End {
     Disabled,
     /// The user was taken out of the tenant.
     MembershipRevoked,
+    /// The user is no operator any more.
+    OperatorRevoked,
+    /// The grant under which an operator acted was ended.
+    GrantEnded,
 }
 
 impl End {
@@ -31,6 +37,8 @@ impl End {
             Self::PasswordChanged => "password_changed",
             Self::Disabled => "disabled",
             Self::MembershipRevoked => "membership_revoked",
+            Self::OperatorRevoked => "operator_revoked",
+            Self::GrantEnded => "grant_ended",
         }
     }
 }
@@ -45,6 +53,10 @@ pub(crate) struct NewSession {
     pub(crate) tenant: Option<TenantId>,
     /// When the family ends, however often its tokens are refreshed.
     pub(crate) expires_at: DateTime<Utc>,
+    /// From where it is opened.
+    pub(crate) source: Option<IpAddr>,
+    /// The grant under which an operator acts in the tenant.
+    pub(crate) grant: Option<BreakGlassGrantId>,
 }
 
 pub(crate) async fn open(
@@ -52,11 +64,13 @@ pub(crate) async fn open(
     new: &NewSession,
     now: DateTime<Utc>,
 ) -> Result<(), DbErr> {
-    let NewSession { id, family, user, tenant, expires_at } = new.clone();
+    let NewSession { id, family, user, tenant, expires_at, source, grant } = new.clone();
+    let source = source.map(|address| address.to_string());
     db.execute(raw_sql!(
         Postgres,
-        r#"INSERT INTO public.sessions (id, family_id, user_id, tenant_id, created_at, last_used_at, expires_at)
-           VALUES ({id}, {family}, {user}, {tenant}, {now}, {now}, {expires_at})"#
+        r#"INSERT INTO public.sessions
+               (id, family_id, user_id, tenant_id, created_at, last_used_at, expires_at, source_address, grant_id)
+           VALUES ({id}, {family}, {user}, {tenant}, {now}, {now}, {expires_at}, CAST({source} AS inet), {grant})"#
     ))
     .await
     .map(|_| ())
@@ -165,6 +179,28 @@ struct Ended {
     id: SessionId,
 }
 
+/// How often the end of sessions looks for further ones.
+const MAX_ROUNDS: u32 = 32;
+
+/// Runs what ends sessions until it finds none any more.
+///
+/// A switch of the tenant opens a session while it holds its parent's row. A statement that waits for that row does
+/// not see the new session, which would outlive its family; the next statement sees it.
+async fn end_until_none<F>(round: F) -> Result<Vec<SessionId>, DbErr>
+where
+    F: AsyncFn() -> Result<Vec<Ended>, DbErr>,
+{
+    let mut all = Vec::new();
+    for _ in 0..MAX_ROUNDS {
+        let ended = round().await?;
+        if ended.is_empty() {
+            break;
+        }
+        all.extend(ended.into_iter().map(|row| row.id));
+    }
+    Ok(all)
+}
+
 /// Ends every session of the family, and returns those that were alive.
 pub(crate) async fn end_family(
     db: &impl SystemExecutor,
@@ -173,16 +209,17 @@ pub(crate) async fn end_family(
     now: DateTime<Utc>,
 ) -> Result<Vec<SessionId>, DbErr> {
     let reason = end.as_str();
-    let ended: Vec<Ended> = db
-        .query_all(raw_sql!(
+    end_until_none(async || {
+        db.query_all(raw_sql!(
             Postgres,
             r#"UPDATE public.sessions
                SET revoked_at = {now}, revoked_reason = {reason}
                WHERE family_id = {family} AND revoked_at IS NULL
                RETURNING id"#
         ))
-        .await?;
-    Ok(ended.into_iter().map(|row| row.id).collect())
+        .await
+    })
+    .await
 }
 
 #[derive(FromQueryResult)]
@@ -197,22 +234,94 @@ pub(crate) async fn family_of(db: &impl SystemExecutor, id: SessionId) -> Result
     Ok(row.map(|row| row.family_id))
 }
 
-/// Ends every session of a user.
+/// Returns the family of a session of this user that goes on.
+pub(crate) async fn own_family(
+    db: &impl SystemExecutor,
+    user: UserId,
+    id: SessionId,
+    now: DateTime<Utc>,
+) -> Result<Option<SessionId>, DbErr> {
+    let row: Option<Family> = db
+        .query_one(raw_sql!(
+            Postgres,
+            r#"SELECT family_id
+               FROM public.sessions
+               WHERE user_id = {user} AND (id = {id} OR family_id = {id}) AND revoked_at IS NULL
+                 AND expires_at > {now}
+               LIMIT 1"#
+        ))
+        .await?;
+    Ok(row.map(|row| row.family_id))
+}
+
+/// Ends every session of a user but one, and returns those that were alive.
 pub(crate) async fn end_all_of(
     db: &impl SystemExecutor,
     user: UserId,
     end: End,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
+    but: Option<SessionId>,
+) -> Result<Vec<SessionId>, DbErr> {
     let reason = end.as_str();
-    db.execute(raw_sql!(
-        Postgres,
-        r#"UPDATE public.sessions
-           SET revoked_at = {now}, revoked_reason = {reason}
-           WHERE user_id = {user} AND revoked_at IS NULL"#
-    ))
+    end_until_none(async || {
+        db.query_all(raw_sql!(
+            Postgres,
+            r#"UPDATE public.sessions
+               SET revoked_at = {now}, revoked_reason = {reason}
+               WHERE user_id = {user} AND revoked_at IS NULL AND (CAST({but} AS uuid) IS NULL OR id <> {but})
+               RETURNING id"#
+        ))
+        .await
+    })
     .await
-    .map(|_| ())
+}
+
+/// Returns the sessions of a user that were not ended.
+pub(crate) async fn alive_of(db: &impl SystemExecutor, user: UserId) -> Result<Vec<SessionId>, DbErr> {
+    let rows: Vec<Ended> = db
+        .query_all(raw_sql!(
+            Postgres,
+            r#"SELECT id FROM public.sessions WHERE user_id = {user} AND revoked_at IS NULL"#
+        ))
+        .await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Returns the sessions of a user in one tenant that were not ended.
+pub(crate) async fn alive_in(
+    db: &impl SystemExecutor,
+    user: UserId,
+    tenant: TenantId,
+) -> Result<Vec<SessionId>, DbErr> {
+    let rows: Vec<Ended> = db
+        .query_all(raw_sql!(
+            Postgres,
+            r#"SELECT id FROM public.sessions
+               WHERE user_id = {user} AND tenant_id = {tenant} AND revoked_at IS NULL"#
+        ))
+        .await?;
+    Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Ends every session of a user that rests on being an operator, and returns those that were alive.
+pub(crate) async fn end_operators(
+    db: &impl SystemExecutor,
+    user: UserId,
+    end: End,
+    now: DateTime<Utc>,
+) -> Result<Vec<SessionId>, DbErr> {
+    let reason = end.as_str();
+    end_until_none(async || {
+        db.query_all(raw_sql!(
+            Postgres,
+            r#"UPDATE public.sessions
+               SET revoked_at = {now}, revoked_reason = {reason}
+               WHERE user_id = {user} AND revoked_at IS NULL AND (tenant_id IS NULL OR grant_id IS NOT NULL)
+               RETURNING id"#
+        ))
+        .await
+    })
+    .await
 }
 
 /// Ends every session of a user in one tenant.

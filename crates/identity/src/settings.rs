@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clinicx_types::error::FieldError;
 
-use crate::{error::IdentityError, token::MAX_ACCESS_TTL};
+use crate::{error::IdentityError, mail::MailSettings, token::MAX_ACCESS_TTL};
 
 /// The longest that a change of roles may go unnoticed.
 const MAX_PRINCIPAL_CACHE_TTL: Duration = Duration::from_secs(4);
@@ -28,6 +28,14 @@ pub struct IdentitySettings {
     pub max_address_failures: u32,
     /// How long a log-in waits for a core to check its password.
     pub longest_password_wait: Duration,
+    /// How long a link to set a password anew is good.
+    pub password_reset_ttl: Duration,
+    /// How long an invitation is good.
+    pub invitation_ttl: Duration,
+    /// Whether an operator of the platform without one-time passwords may do nothing but enrol for them.
+    pub require_operator_totp: bool,
+    /// How account holders are written to; without it nobody is, and what needs a mail is refused.
+    pub mail: Option<MailSettings>,
 }
 
 impl Default for IdentitySettings {
@@ -41,6 +49,10 @@ impl Default for IdentitySettings {
             max_account_failures: 10,
             max_address_failures: 50,
             longest_password_wait: Duration::from_secs(10),
+            password_reset_ttl: Duration::from_secs(30 * 60),
+            invitation_ttl: Duration::from_secs(7 * 86_400),
+            require_operator_totp: false,
+            mail: None,
         }
     }
 }

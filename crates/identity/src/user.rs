@@ -5,7 +5,7 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use clinicx_persistence::SystemExecutor;
 use clinicx_types::{
-    id::{TenantId, UserId},
+    id::{SessionId, TenantId, UserId},
     page::{Page, PageRequest},
 };
 use schemars::JsonSchema;
@@ -20,6 +20,7 @@ use crate::{
     error::IdentityError,
     full_name::FullName,
     password::PasswordHash,
+    reset,
     scope::IdentityScope,
     session::{self, End},
 };
@@ -164,12 +165,24 @@ pub async fn find_by_email(db: &impl SystemExecutor, email: &str) -> Result<Opti
 }
 
 /// Which accounts are wanted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct UserFilter {
     /// Only those that belong to this tenant.
     pub tenant: Option<TenantId>,
     /// Only operators, or only others.
     pub is_operator: Option<bool>,
+    /// Only those that are disabled, or only others.
+    pub is_disabled: Option<bool>,
+    /// Only those whose address or name contains this.
+    pub q: Option<String>,
+}
+
+impl UserFilter {
+    fn pattern(&self) -> Option<String> {
+        let wanted = self.q.as_deref().map(lookup_key)?;
+        let literal = wanted.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_");
+        Some(format!("%{literal}%"))
+    }
 }
 
 #[derive(FromQueryResult)]
@@ -186,7 +199,8 @@ pub async fn list(
     filter: UserFilter,
     page: &PageRequest,
 ) -> Result<Page<User>, IdentityError> {
-    let UserFilter { tenant, is_operator } = filter;
+    let pattern = filter.pattern();
+    let UserFilter { tenant, is_operator, is_disabled, .. } = filter;
     let after = page.after.as_ref().map(|key| cursor(&key.0)).transpose()?;
     let limit = i64::from(page.limit()).saturating_add(1);
     let rows: Vec<User> = db
@@ -197,6 +211,8 @@ pub async fn list(
                FROM public.users AS u
                WHERE (CAST({after} AS uuid) IS NULL OR u.id > {after})
                  AND (CAST({is_operator} AS boolean) IS NULL OR u.is_operator = {is_operator})
+                 AND (CAST({is_disabled} AS boolean) IS NULL OR (u.disabled_at IS NOT NULL) = {is_disabled})
+                 AND (CAST({pattern} AS text) IS NULL OR u.email_key LIKE {pattern} OR lower(u.full_name) LIKE {pattern})
                  AND (CAST({tenant} AS uuid) IS NULL OR EXISTS (
                          SELECT 1 FROM public.memberships AS m WHERE m.user_id = u.id AND m.tenant_id = {tenant}))
                ORDER BY u.id
@@ -208,13 +224,16 @@ pub async fn list(
 }
 
 async fn count(db: &impl SystemExecutor, filter: UserFilter) -> Result<u64, IdentityError> {
-    let UserFilter { tenant, is_operator } = filter;
+    let pattern = filter.pattern();
+    let UserFilter { tenant, is_operator, is_disabled, .. } = filter;
     let count: Option<Count> = db
         .query_one(raw_sql!(
             Postgres,
             r#"SELECT count(*) AS total
                FROM public.users AS u
                WHERE (CAST({is_operator} AS boolean) IS NULL OR u.is_operator = {is_operator})
+                 AND (CAST({is_disabled} AS boolean) IS NULL OR (u.disabled_at IS NOT NULL) = {is_disabled})
+                 AND (CAST({pattern} AS text) IS NULL OR u.email_key LIKE {pattern} OR lower(u.full_name) LIKE {pattern})
                  AND (CAST({tenant} AS uuid) IS NULL OR EXISTS (
                          SELECT 1 FROM public.memberships AS m WHERE m.user_id = u.id AND m.tenant_id = {tenant}))"#
         ))
@@ -227,7 +246,7 @@ pub(crate) async fn count_of_tenant(
     db: &impl SystemExecutor,
     tenant: TenantId,
 ) -> Result<u64, IdentityError> {
-    count(db, UserFilter { tenant: Some(tenant), is_operator: None }).await
+    count(db, UserFilter { tenant: Some(tenant), ..UserFilter::default() }).await
 }
 
 /// Reads the one value of a cursor of a list that is ordered by id.
@@ -241,11 +260,10 @@ pub(crate) fn cursor(key: &[String]) -> Result<Uuid, IdentityError> {
     })
 }
 
-/// Sets a password and ends every session of the account. Writes an audit row.
+/// Sets a password, ends every session of the account and makes its reset links useless. Writes an audit row.
 ///
 /// # Errors
 /// [`IdentityError::NotFound`], [`IdentityError::Stale`] when `expected` is not its version.
-#[tracing::instrument(name = "identity.user.set_password", skip_all, fields(user.id = %id))]
 pub async fn set_password(
     db: &impl SystemExecutor,
     scope: &IdentityScope,
@@ -253,6 +271,18 @@ pub async fn set_password(
     password: &PasswordHash,
     expected: Option<i64>,
 ) -> Result<User, IdentityError> {
+    Ok(set_password_and_end(db, scope, id, password, (expected, None)).await?.0)
+}
+
+/// Sets a password as [`set_password`] does, leaves one session open, and returns those that it has ended.
+#[tracing::instrument(name = "identity.user.set_password", skip_all, fields(user.id = %id))]
+pub(crate) async fn set_password_and_end(
+    db: &impl SystemExecutor,
+    scope: &IdentityScope,
+    id: UserId,
+    password: &PasswordHash,
+    (expected, but): (Option<i64>, Option<SessionId>),
+) -> Result<(User, Vec<SessionId>), IdentityError> {
     let now = scope.now();
     let hash = password.as_str();
     let changed: Option<User> = db
@@ -266,9 +296,10 @@ pub async fn set_password(
         ))
         .await?;
     let user = found(db, id, changed).await?;
-    session::end_all_of(db, id, End::PasswordChanged, now).await?;
-    record(db, scope, "user.password_set", id, json!({})).await?;
-    Ok(user)
+    let ended = session::end_all_of(db, id, End::PasswordChanged, now, but).await?;
+    reset::remove_all_of(db, id).await?;
+    record(db, scope, "user.password_set", id, json!({ "sessions_ended": ended.len() })).await?;
+    Ok((user, ended))
 }
 
 /// Disables an account and ends its sessions; doing it twice changes nothing. Writes an audit row.
@@ -284,7 +315,8 @@ pub async fn disable(
 ) -> Result<User, IdentityError> {
     let now = scope.now();
     let user = set_disabled(db, scope, id, Some(now), expected).await?;
-    session::end_all_of(db, id, End::Disabled, now).await?;
+    session::end_all_of(db, id, End::Disabled, now, None).await?;
+    reset::remove_all_of(db, id).await?;
     record(db, scope, "user.disabled", id, json!({ "disabled": true })).await?;
     Ok(user)
 }

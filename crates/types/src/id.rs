@@ -120,4 +120,8 @@ typed_id! {
     SessionId,
     /// Names one request, from its first log line to its audit rows.
     RequestId,
+    /// Names a person's invitation to a tenant.
+    InvitationId,
+    /// Names one permission for an operator to act inside a tenant for a while.
+    BreakGlassGrantId,
 }

@@ -4,6 +4,7 @@
 //! ([`roles`]); then every table is made by the owner role, which the migrator's login becomes too.
 //! Entry points: [`migrate`], [`pending`].
 
+mod accounts;
 mod audit;
 mod functions;
 mod idempotency;
@@ -43,4 +44,5 @@ const LIST: &[SystemMigration] = &[
     tenant_keys::MIGRATION,
     truncate_guard::MIGRATION,
     oidc::MIGRATION,
+    accounts::MIGRATION,
 ];

@@ -324,6 +324,7 @@ BEGIN
     END IF;
     DELETE FROM public.sessions WHERE tenant_id = v_id;
     DELETE FROM public.memberships WHERE tenant_id = v_id;
+    DELETE FROM public.invitations WHERE tenant_id = v_id;
     DELETE FROM public.tenant_modules WHERE tenant_id = v_id;
     DELETE FROM public.feature_flag_overrides WHERE tenant_id = v_id;
     -- What was sealed is unreadable from here on, in every copy of the schema too.

@@ -1,7 +1,10 @@
 //! `clinicx user`: accounts and what they may.
 
+use std::io::Read;
+
+use anyhow::Context;
 use clap::Subcommand;
-use clinicx_identity::{IdentityScope, NewAccount, Password, membership, user};
+use clinicx_identity::{IdentityError, IdentityScope, NewAccount, Password, membership, user};
 use clinicx_tenancy::registry;
 use clinicx_types::{name::TenantSlug, permission::Role};
 use serde_json::json;
@@ -38,6 +41,14 @@ pub enum UserCommand {
         /// A role; may be repeated
         #[arg(long = "role", required = true)]
         roles: Vec<Role>,
+    },
+    /// Print a link with which an account's owner sets a new password, once and within 30 minutes
+    ResetPassword {
+        /// The address
+        email: String,
+        /// Read the new password from the standard input and set it at once
+        #[arg(long)]
+        password_stdin: bool,
     },
 }
 
@@ -88,6 +99,40 @@ async fn carry_out(platform: &Platform, command: UserCommand, output: &Output) -
             tx.commit().await.map_err(clinicx_persistence::Failure::from)?;
             output.one(&json!({"email": email, "tenant": tenant.slug, "roles": granted.roles}));
         }
+        UserCommand::ResetPassword { email, password_stdin: false } => {
+            let scope = IdentityScope::system("user reset-password");
+            let token = platform.identity.issue_password_reset(&scope, &email).await.map_err(no_account)?;
+            let base = platform.config.mail.public_url.as_deref().map(|base| base.trim_end_matches('/'));
+            let link = base.map(|base| format!("{base}/reset-password#token={}", token.expose()));
+            output
+                .one(&json!({"email": email, "token": token.expose(), "link": link, "good_for_minutes": 30}));
+        }
+        UserCommand::ResetPassword { email, password_stdin: true } => {
+            let scope = IdentityScope::system("user reset-password");
+            let found = user::find_by_email(&platform.app, &email).await.map_err(said)?;
+            let user = found.ok_or(IdentityError::NotFound { thing: "user" }).map_err(no_account)?;
+            let password = typed()?;
+            platform.identity.set_password(&scope, user.id, &password, None).await.map_err(said)?;
+            output.one(&json!({"email": email, "password": "set", "sessions": "ended"}));
+        }
     }
     Ok(Outcome::Done)
+}
+
+/// Says what to do when there is no such account.
+fn no_account(error: IdentityError) -> Failed {
+    match error {
+        IdentityError::NotFound { .. } => Failed::message(
+            "there is no enabled account with this address; create it with `clinicx user create`",
+        ),
+        other => said(other).into(),
+    }
+}
+
+/// Reads a password from the standard input: all of it, without the end of its last line.
+fn typed() -> Result<Password, Failed> {
+    let mut text = String::new();
+    std::io::stdin().read_to_string(&mut text).context("read the password from the standard input")?;
+    let text = text.strip_suffix('\n').map_or(text.as_str(), |text| text.strip_suffix('\r').unwrap_or(text));
+    Ok(Password::new(text))
 }

@@ -25,6 +25,7 @@ const TEXT_KEYS: &[&str] = &[
     "password",
     "email",
     "token_key",
+    "previous_token_key",
     "master_key",
     "token_key_file",
     "master_key_file",
@@ -44,6 +45,10 @@ const TEXT_KEYS: &[&str] = &[
     "state_dir",
     "postgres_bin",
     "host",
+    "from",
+    "public_url",
+    "folder",
+    "username",
 ];
 
 /// Why there is no configuration.

@@ -6,6 +6,7 @@ mod keys;
 mod limits;
 mod load;
 mod oidc;
+mod mail;
 mod secret;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
@@ -18,6 +19,7 @@ pub use keys::{KeyProviderKind, KeysConfig, VaultConfig};
 pub use limits::{LimitsConfig, RateConfig, TenantLimitsConfig};
 pub use load::{ConfigError, load};
 pub use oidc::{OidcConfig, OidcOperator, OidcRoles};
+pub use mail::{MailConfig, MailSender, SmtpConfig, SmtpEncryption};
 pub use secret::Secret;
 
 /// The whole configuration. Defaults stand here; a file, the environment and flags override them in that order.
@@ -44,6 +46,8 @@ pub struct Config {
     pub audit: AuditConfig,
     /// The first operator of the platform.
     pub bootstrap: BootstrapConfig,
+    /// Mail to account holders.
+    pub mail: MailConfig,
     /// Logs.
     pub log: LogConfig,
 }
@@ -267,6 +271,8 @@ pub struct AuthConfig {
     pub token_key: Option<Secret>,
     /// A file that holds it; made in the state folder when neither is configured.
     pub token_key_file: Option<PathBuf>,
+    /// The token key of before, in base64: it opens the second factors and waiting mail that were sealed with it.
+    pub previous_token_key: Option<Secret>,
     /// How long an access token is good for; at most 15 minutes.
     #[serde(with = "humantime_serde")]
     pub access_token_ttl: Duration,
@@ -281,6 +287,7 @@ impl Default for AuthConfig {
             token_key_file: None,
             access_token_ttl: Duration::from_secs(10 * 60),
             oidc: Vec::new(),
+            previous_token_key: None,
         }
     }
 }

@@ -75,7 +75,7 @@ struct MeWithPermissions {
 }
 
 /// What the kit knows of the caller, as identity wants it.
-fn principal(cx: &CallerCx) -> Result<Principal, ApiError> {
+pub(super) fn principal(cx: &CallerCx) -> Result<Principal, ApiError> {
     let caller = cx.caller();
     let session_id = caller.session_id.ok_or_else(|| ApiError::internal("a caller without a session"))?;
     Ok(Principal {
@@ -87,6 +87,7 @@ fn principal(cx: &CallerCx) -> Result<Principal, ApiError> {
     })
 }
 
+/// Where a request comes from, as identity wants it.
 pub(crate) fn origin(cx: &Cx) -> Origin {
     Origin { request_id: cx.request_id(), source: cx.source() }
 }

@@ -80,7 +80,7 @@ struct Operation {
     has_body: bool,
 }
 
-/// Reads the operations of a document; the one that ends its caller's session comes last.
+/// Reads the operations of a document; those that end their caller's sessions come last.
 fn operations(document: &Value) -> Vec<Operation> {
     let mut found = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -100,7 +100,7 @@ fn operations(document: &Value) -> Vec<Operation> {
             });
         }
     }
-    found.sort_by_key(|operation| operation.id == "logout");
+    found.sort_by_key(|operation| ["logout", "logout_all"].iter().position(|id| operation.id == *id));
     found
 }
 
@@ -108,6 +108,8 @@ fn operations(document: &Value) -> Vec<Operation> {
 struct World {
     anonymous: Api,
     tokens: BTreeMap<&'static str, String>,
+    /// Tokens of other log-ins of the same callers, of which one is ended.
+    leaving: BTreeMap<&'static str, String>,
     slug: String,
     other_slug: String,
     /// The id of one thing of each kind, by the collection that it is in.
@@ -136,8 +138,15 @@ impl World {
         for role in Role::ALL {
             tokens.insert(role.as_str(), token(&log_in(member(role)).await));
         }
+        let mut leaving = tokens.clone();
+        for role in Role::ALL {
+            leaving.insert(role.as_str(), token(&log_in(member(role)).await));
+        }
+        leaving.insert("foreign", token(&log_in(owner_of(&other_slug)).await));
+        let again = anonymous.login(json!({"email": OPERATOR.0, "password": OPERATOR.1})).await;
+        leaving.insert("operator", token(&again));
         let things = add_things(&owner).await;
-        Self { anonymous, tokens, slug, other_slug, things }
+        Self { anonymous, tokens, leaving, slug, other_slug, things }
     }
 
     /// Sends the least that the document lets one send, and says how it was met.
@@ -148,7 +157,8 @@ impl World {
         };
         let mut request =
             self.anonymous.client.request(operation.method.clone(), format!("{}{path}", self.anonymous.base));
-        if let Some(token) = self.tokens.get(caller) {
+        let tokens = if operation.id == "logout" { &self.leaving } else { &self.tokens };
+        if let Some(token) = tokens.get(caller) {
             request = request.bearer_auth(token);
         }
         if caller == "mismatch" {
@@ -309,6 +319,8 @@ async fn add_things(owner: &Api) -> BTreeMap<&'static str, String> {
         "duration_minutes": 20});
     things.insert("appointments", make("/appointments".to_owned(), appointment).await);
     things.insert("staff", staff);
+    let sessions = owner.get("/auth/sessions").await.expect(200);
+    things.insert("sessions", sessions["items"][0]["id"].as_str().unwrap().to_owned());
     things
 }
 
@@ -320,6 +332,7 @@ fn ruled(access: Access, path: &str, caller: &str, rules: &[&PermissionRule]) ->
         (Access::Public, _) => "allowed",
         (_, "none" | "expired" | "bad") => "401",
         (_, "mismatch") => "403 tenant_mismatch",
+        (Access::Authenticated, "foreign") if path.contains("id}") => "404",
         (Access::Authenticated, _) | (Access::Operator, "operator") => "allowed",
         (Access::Operator, _) | (_, "operator") => denied,
         (_, "foreign") if path.contains("id}") => "404",

@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod account;
 mod alteration;
 mod audit;
 mod away;

@@ -29,8 +29,23 @@ pub(crate) const PASSWORD: &str = "a quite good passphrase";
 
 /// Returns the service's base address; the service starts with the first call.
 pub(crate) async fn base() -> &'static str {
-    static BASE: OnceCell<String> = OnceCell::const_new();
-    BASE.get_or_init(|| async { start(configuration("http").await).await }).await
+    &shared().await.0
+}
+
+/// Returns the folder into which the service puts its mail.
+pub(crate) async fn mail_folder() -> PathBuf {
+    shared().await.1.join("mail")
+}
+
+async fn shared() -> &'static (String, PathBuf) {
+    static SHARED: OnceCell<(String, PathBuf)> = OnceCell::const_new();
+    SHARED
+        .get_or_init(|| async {
+            let config = configuration("http").await;
+            let state_dir = config.state_dir.0.clone();
+            (start(config).await, state_dir)
+        })
+        .await
 }
 
 /// A configuration for a service on a new, empty database of the test server.

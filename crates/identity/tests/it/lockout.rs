@@ -5,7 +5,7 @@ use std::time::Duration;
 use clinicx_identity::{IdentityError, IdentitySettings, Swept};
 use clinicx_types::permission::Role;
 
-use crate::support::{Fixture, PASSWORD, WRONG, code, origin, request};
+use crate::support::{Fixture, PASSWORD, WRONG, code, origin, request, settings};
 
 async fn fail(fixture: &Fixture, times: usize, email: &str) {
     for _ in 0..times {
@@ -65,7 +65,7 @@ async fn a_success_forgets_the_failures_before_it() {
 
 #[tokio::test]
 async fn failures_from_one_network_lock_it_out_whatever_the_account() {
-    let settings = IdentitySettings { max_address_failures: 6, ..IdentitySettings::default() };
+    let settings = IdentitySettings { max_address_failures: 6, ..settings() };
     let fixture = Fixture::with(settings).await;
     let tenant = fixture.tenant("one").await;
     fixture.member("ada@example.org", tenant, Role::Owner).await;
@@ -119,4 +119,46 @@ async fn what_no_longer_counts_is_swept_away() {
     assert_eq!(swept, Swept { attempts: 2, refresh_tokens: 1, ..Swept::default() });
     fixture.clock.advance(Duration::from_secs(16 * 86_400));
     assert_eq!(fixture.identity.sweep().await.unwrap(), Swept { sessions: 1, ..Swept::default() });
+}
+
+#[tokio::test]
+async fn others_cannot_keep_an_owner_out_of_a_network_that_the_account_knows() {
+    let fixture = Fixture::new().await;
+    let tenant = fixture.tenant("one").await;
+    fixture.member("ada@example.org", tenant, Role::Owner).await;
+    let from = async |password: &str, address: &str| {
+        fixture.login_from("ada@example.org", password, None, address).await
+    };
+    assert_eq!(code(&from(PASSWORD, "192.0.2.1").await), "ok");
+    for _ in 0..10 {
+        assert_eq!(code(&from(WRONG, "203.0.113.9").await), "invalid_credentials");
+    }
+    assert_eq!(code(&from(PASSWORD, "203.0.113.9").await), "too_many_attempts");
+    assert_eq!(code(&from(PASSWORD, "198.51.100.7").await), "too_many_attempts");
+    // A wrong password is answered there as everywhere, so that nobody learns which network an account knows.
+    assert_eq!(code(&from(WRONG, "192.0.2.1").await), "too_many_attempts");
+    assert_eq!(code(&from(PASSWORD, "192.0.2.1").await), "ok");
+    // The owner's success gives the others no further guess.
+    assert_eq!(code(&from(WRONG, "203.0.113.9").await), "too_many_attempts");
+    // And there are no more guesses from the known network than from any other.
+    for _ in 0..10 {
+        assert_eq!(code(&from(WRONG, "192.0.2.1").await), "too_many_attempts");
+    }
+    assert_eq!(code(&from(PASSWORD, "192.0.2.1").await), "too_many_attempts");
+}
+
+#[tokio::test]
+async fn a_network_that_is_locked_out_still_lets_in_whom_it_knows() {
+    let settings = IdentitySettings { max_address_failures: 6, ..settings() };
+    let fixture = Fixture::with(settings).await;
+    let tenant = fixture.tenant("one").await;
+    fixture.member("ada@example.org", tenant, Role::Owner).await;
+    fixture.member("grace@example.org", tenant, Role::Owner).await;
+    assert_eq!(code(&fixture.login("ada@example.org", PASSWORD, None).await), "ok");
+    for guess in 0..6 {
+        fail(&fixture, 1, &format!("guess{guess}@example.org")).await;
+    }
+    assert_eq!(code(&fixture.login("ada@example.org", PASSWORD, None).await), "ok");
+    assert_eq!(code(&fixture.login("grace@example.org", PASSWORD, None).await), "too_many_attempts");
+    assert_eq!(code(&fixture.login("ada@example.org", WRONG, None).await), "too_many_attempts");
 }

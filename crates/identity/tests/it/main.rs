@@ -5,5 +5,7 @@
 mod account;
 mod lockout;
 mod login;
+mod own_account;
+mod reset;
 mod session;
 mod support;

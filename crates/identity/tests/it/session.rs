@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use clinicx_identity::{
-    Identity, IdentitySettings, Password, RefreshToken, TokenKey, Tokens, membership, user,
-};
+use clinicx_identity::{Identity, Password, RefreshToken, Tokens, membership, user};
 use clinicx_types::{id::TenantId, permission::Role};
 
-use crate::support::{Fixture, PASSWORD, WRONG, code, origin, scope, within_five_seconds};
+use crate::support::{Fixture, PASSWORD, WRONG, code, keys, origin, scope, settings, within_five_seconds};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -303,10 +301,9 @@ async fn a_switch_does_not_make_a_session_live_longer() {
 #[tokio::test]
 async fn a_token_of_another_key_is_refused_and_a_refresh_mends_it() {
     let (fixture, _, tokens) = clinic().await;
-    let key = TokenKey::generate().unwrap();
     let clock = std::sync::Arc::clone(&fixture.clock);
     let ids = std::sync::Arc::new(clinicx_types::clock::RandomIds);
-    let rotated = Identity::new(fixture.app.clone(), &key, IdentitySettings::default(), clock, ids).unwrap();
+    let rotated = Identity::new(fixture.app.clone(), &keys(), settings(), clock, ids).unwrap();
     assert!(!accepts(&rotated, &tokens).await);
     let tokens = rotated.refresh(&tokens.refresh_token, None, &origin()).await.unwrap();
     assert!(accepts(&rotated, &tokens).await);

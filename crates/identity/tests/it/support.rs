@@ -8,8 +8,8 @@ use std::{
 
 use chrono::{DateTime, TimeDelta, Utc};
 use clinicx_identity::{
-    Identity, IdentityError, IdentityScope, IdentitySettings, LoginRequest, NewAccount, Origin, Password,
-    Principal, TokenKey, Tokens, membership,
+    Identity, IdentityError, IdentityKeys, IdentityScope, IdentitySettings, LoginRequest, Mail, MailError,
+    MailSettings, Mailer, NewAccount, Origin, Password, Principal, SealingKeys, TokenKey, Tokens, membership,
 };
 use clinicx_migration::system::SystemRole;
 use clinicx_persistence::SystemConnection;
@@ -53,13 +53,13 @@ pub(crate) struct Fixture {
     pub(crate) app: SystemConnection,
     /// The superuser's view of the database.
     pub(crate) admin: PgPool,
-    key: TokenKey,
+    pub(crate) keys: IdentityKeys,
     database: TestDatabase,
 }
 
 impl Fixture {
     pub(crate) async fn new() -> Self {
-        Self::with(IdentitySettings::default()).await
+        Self::with(settings()).await
     }
 
     pub(crate) async fn with(settings: IdentitySettings) -> Self {
@@ -68,18 +68,18 @@ impl Fixture {
         sqlx::query("INSERT INTO public.clusters (name) VALUES ('main')").execute(&admin).await.unwrap();
         let app = database.system(SystemRole::App).await;
         let clock = Arc::new(TestClock(Mutex::new(SystemClock.now())));
-        let key = TokenKey::generate().unwrap();
+        let keys = keys();
         let identity =
-            Identity::new(app.clone(), &key, settings, Arc::<TestClock>::clone(&clock), Arc::new(RandomIds))
+            Identity::new(app.clone(), &keys, settings, Arc::<TestClock>::clone(&clock), Arc::new(RandomIds))
                 .unwrap();
-        Self { identity, clock, app, admin, key, database }
+        Self { identity, clock, app, admin, keys, database }
     }
 
     /// The service as another process has it: with a pool, a cache and memories of its own.
     pub(crate) async fn another_process(&self) -> Identity {
         let app = self.database.system(SystemRole::App).await;
         let clock = Arc::<TestClock>::clone(&self.clock);
-        Identity::new(app, &self.key, IdentitySettings::default(), clock, Arc::new(RandomIds)).unwrap()
+        Identity::new(app, &self.keys, settings(), clock, Arc::new(RandomIds)).unwrap()
     }
 
     pub(crate) async fn tenant(&self, slug: &str) -> TenantId {
@@ -164,9 +164,68 @@ impl Fixture {
             .unwrap()
     }
 
+    /// How often something stands in the audit.
+    pub(crate) async fn audited(&self, action: &str) -> usize {
+        self.audit().await.iter().filter(|(found, ..)| found == action).count()
+    }
+
+    /// Sends what waits, and returns it.
+    pub(crate) async fn mails(&self) -> Vec<Mail> {
+        let post = Post::default();
+        self.identity.relay_mail(&post).await.unwrap();
+        post.sent()
+    }
+
+    /// The token in the one mail that waits.
+    pub(crate) async fn mailed_token(&self) -> String {
+        let mails = self.mails().await;
+        let [mail] = mails.as_slice() else { panic!("{} mails", mails.len()) };
+        token_in(mail)
+    }
+
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
         sqlx::query_scalar(query).fetch_one(&self.admin).await.unwrap()
     }
+}
+
+/// Mail that is kept instead of sent, or refused.
+#[derive(Default)]
+pub(crate) struct Post {
+    sent: Mutex<Vec<Mail>>,
+    pub(crate) trouble: Mutex<Option<MailError>>,
+}
+
+impl Post {
+    pub(crate) fn sent(&self) -> Vec<Mail> {
+        self.sent.lock().unwrap().clone()
+    }
+}
+
+#[async_trait::async_trait]
+impl Mailer for Post {
+    async fn send(&self, mail: &Mail) -> Result<(), MailError> {
+        match *self.trouble.lock().unwrap() {
+            Some(trouble) => Err(trouble),
+            None => {
+                self.sent.lock().unwrap().push(mail.clone());
+                Ok(())
+            }
+        }
+    }
+}
+
+pub(crate) fn token_in(mail: &Mail) -> String {
+    let (_, rest) = mail.text.split_once("#token=").expect("a link");
+    rest.split_whitespace().next().unwrap().to_owned()
+}
+
+pub(crate) fn settings() -> IdentitySettings {
+    let mail = MailSettings { public_url: Some("https://app.example".to_owned()) };
+    IdentitySettings { mail: Some(mail), ..IdentitySettings::default() }
+}
+
+pub(crate) fn keys() -> IdentityKeys {
+    IdentityKeys { token: TokenKey::generate().unwrap(), sealing: SealingKeys::new([9; 32]) }
 }
 
 pub(crate) fn request(email: &str, password: &str, tenant: Option<&str>) -> LoginRequest {
