@@ -4,6 +4,7 @@ use clinicx_persistence::{Actor, SystemExecutor, SystemTransaction};
 use clinicx_types::{
     error::DomainError,
     id::{SessionId, UserId},
+    name::TenantSlug,
 };
 use sea_orm::{DbErr, FromQueryResult, JsonValue, raw_sql};
 use serde_json::json;

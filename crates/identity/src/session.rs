@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use clinicx_persistence::SystemExecutor;
 use clinicx_types::id::{BreakGlassGrantId, SessionId, TenantId, UserId};
-use sea_orm::{DbErr, FromQueryResult, raw_sql};
+use sea_orm::{DbErr, FromQueryResult, Statement, raw_sql};
 
 /// Why a session has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,8 +25,6 @@ pub(crate) enum End {
     MembershipRevoked,
     /// The user is no operator any more.
     OperatorRevoked,
-    /// The grant under which an operator acted was ended.
-    GrantEnded,
 }
 
 impl End {
@@ -38,7 +36,6 @@ impl End {
             Self::Disabled => "disabled",
             Self::MembershipRevoked => "membership_revoked",
             Self::OperatorRevoked => "operator_revoked",
-            Self::GrantEnded => "grant_ended",
         }
     }
 }
@@ -186,13 +183,13 @@ const MAX_ROUNDS: u32 = 32;
 ///
 /// A switch of the tenant opens a session while it holds its parent's row. A statement that waits for that row does
 /// not see the new session, which would outlive its family; the next statement sees it.
-async fn end_until_none<F>(round: F) -> Result<Vec<SessionId>, DbErr>
-where
-    F: AsyncFn() -> Result<Vec<Ended>, DbErr>,
-{
+async fn end_until_none(
+    db: &impl SystemExecutor,
+    statement: impl Fn() -> Statement + Send,
+) -> Result<Vec<SessionId>, DbErr> {
     let mut all = Vec::new();
     for _ in 0..MAX_ROUNDS {
-        let ended = round().await?;
+        let ended: Vec<Ended> = db.query_all(statement()).await?;
         if ended.is_empty() {
             break;
         }
@@ -209,15 +206,14 @@ pub(crate) async fn end_family(
     now: DateTime<Utc>,
 ) -> Result<Vec<SessionId>, DbErr> {
     let reason = end.as_str();
-    end_until_none(async || {
-        db.query_all(raw_sql!(
+    end_until_none(db, || {
+        raw_sql!(
             Postgres,
             r#"UPDATE public.sessions
                SET revoked_at = {now}, revoked_reason = {reason}
                WHERE family_id = {family} AND revoked_at IS NULL
                RETURNING id"#
-        ))
-        .await
+        )
     })
     .await
 }
@@ -263,15 +259,14 @@ pub(crate) async fn end_all_of(
     but: Option<SessionId>,
 ) -> Result<Vec<SessionId>, DbErr> {
     let reason = end.as_str();
-    end_until_none(async || {
-        db.query_all(raw_sql!(
+    end_until_none(db, || {
+        raw_sql!(
             Postgres,
             r#"UPDATE public.sessions
                SET revoked_at = {now}, revoked_reason = {reason}
                WHERE user_id = {user} AND revoked_at IS NULL AND (CAST({but} AS uuid) IS NULL OR id <> {but})
                RETURNING id"#
-        ))
-        .await
+        )
     })
     .await
 }
@@ -311,15 +306,14 @@ pub(crate) async fn end_operators(
     now: DateTime<Utc>,
 ) -> Result<Vec<SessionId>, DbErr> {
     let reason = end.as_str();
-    end_until_none(async || {
-        db.query_all(raw_sql!(
+    end_until_none(db, || {
+        raw_sql!(
             Postgres,
             r#"UPDATE public.sessions
                SET revoked_at = {now}, revoked_reason = {reason}
                WHERE user_id = {user} AND revoked_at IS NULL AND (tenant_id IS NULL OR grant_id IS NOT NULL)
                RETURNING id"#
-        ))
-        .await
+        )
     })
     .await
 }

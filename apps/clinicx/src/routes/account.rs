@@ -1,5 +1,6 @@
 //! What users do with their own account: log-ins, the password, a forgotten password.
 
+use actix_web::http::StatusCode;
 use clinicx_identity::{LinkToken, OwnSession, Password};
 use clinicx_types::id::SessionId;
 use clinicx_web::{
@@ -39,7 +40,7 @@ fn sessions(slot: &Slot) -> [Operation; 3] {
         Operation::post("/auth/logout-all", "logout_all")
             .summary("End all of one's own log-ins, in every tenant, this one among them")
             .access(Access::Authenticated)
-            .idempotency(Idempotency::Ignored)
+            .idempotency(Idempotency::Brief)
             .answers_empty(204)
             .handler(move |cx: CallerCx| logout_all(leaving.clone(), cx)),
     ]
@@ -52,7 +53,7 @@ fn passwords(slot: &Slot) -> [Operation; 3] {
             .summary("Change one's own password")
             .description("Every other session of the account ends. A wrong present password counts as a failed log-in.")
             .access(Access::Authenticated)
-            .idempotency(Idempotency::Ignored)
+            .idempotency(Idempotency::Brief)
             .answers_empty(204)
             .errors(&["too_many_attempts"])
             .handler(move |cx: CallerCx, body: Body<ChangePassword>| change(changing.clone(), cx, body)),
@@ -60,7 +61,7 @@ fn passwords(slot: &Slot) -> [Operation; 3] {
             .summary("Ask for a mail with a link to set a forgotten password anew")
             .description("The answer, and the time that it takes, are the same whether there is such an account or not.")
             .access(Access::Public)
-            .idempotency(Idempotency::Ignored)
+            .idempotency(Idempotency::Brief)
             .answers_empty(202)
             .errors(&["mail_not_configured", "too_many_attempts"])
             .handler(move |cx: Cx, body: Body<RequestReset>| ask(asking.clone(), cx, body)),
@@ -68,7 +69,7 @@ fn passwords(slot: &Slot) -> [Operation; 3] {
             .summary("Set a new password with the token of a link, once and within 30 minutes")
             .description("Every session of the account ends.")
             .access(Access::Public)
-            .idempotency(Idempotency::Ignored)
+            .idempotency(Idempotency::Brief)
             .answers_empty(204)
             .errors(&["invalid_link"])
             .handler(move |cx: Cx, body: Body<ConfirmReset>| confirm(confirming.clone(), cx, body)),
@@ -127,37 +128,49 @@ async fn end(slot: Slot, cx: CallerCx, Path(id): Path<SessionId>) -> Result<Repl
 async fn logout_all(slot: Slot, cx: CallerCx) -> Result<Reply, ApiError> {
     let identity = slot.platform()?.identity.clone();
     let (origin, principal) = (origin(&cx), principal(&cx)?);
-    cx.detached(async move { identity.logout_all(&principal, &origin).await.map_err(refused) }).await?;
-    Ok(Reply::no_content())
+    cx.perform(move || {
+        Box::pin(async move {
+            identity.logout_all(&principal, &origin).await.map_err(refused)?;
+            Ok(Reply::no_content())
+        })
+    })
+    .await
 }
 
 async fn change(slot: Slot, cx: CallerCx, Body(input): Body<ChangePassword>) -> Result<Reply, ApiError> {
     let identity = slot.platform()?.identity.clone();
     let (origin, principal) = (origin(&cx), principal(&cx)?);
-    let work = async move {
-        let passwords = (&input.current_password, &input.new_password);
-        identity.change_password(&principal, passwords, &origin).await.map_err(refused)
-    };
-    cx.detached(work).await?;
-    Ok(Reply::no_content())
+    cx.perform(move || {
+        Box::pin(async move {
+            let passwords = (&input.current_password, &input.new_password);
+            identity.change_password(&principal, passwords, &origin).await.map_err(refused)?;
+            Ok(Reply::no_content())
+        })
+    })
+    .await
 }
 
 async fn ask(slot: Slot, cx: Cx, Body(input): Body<RequestReset>) -> Result<Reply, ApiError> {
     let identity = slot.platform()?.identity.clone();
     let (origin, language) = (origin(&cx), cx.language());
-    let work = async move {
-        identity.request_password_reset(&input.email, language, &origin).await.map_err(refused)
-    };
-    cx.detached(work).await?;
-    Ok(Reply::no_content().with_status(actix_web::http::StatusCode::ACCEPTED))
+    cx.perform_for(&[input.email.clone().as_bytes()], move || {
+        Box::pin(async move {
+            identity.request_password_reset(&input.email, language, &origin).await.map_err(refused)?;
+            Ok(Reply::no_content().with_status(StatusCode::ACCEPTED))
+        })
+    })
+    .await
 }
 
 async fn confirm(slot: Slot, cx: Cx, Body(input): Body<ConfirmReset>) -> Result<Reply, ApiError> {
     let identity = slot.platform()?.identity.clone();
     let origin = origin(&cx);
-    let work = async move {
-        identity.reset_password(&input.token, &input.new_password, &origin).await.map_err(refused)
-    };
-    cx.detached(work).await?;
-    Ok(Reply::no_content())
+    cx.perform_for(&[input.token.clone().expose().as_bytes()], move || {
+        Box::pin(async move {
+            let ConfirmReset { token, new_password } = &input;
+            identity.reset_password(token, new_password, &origin).await.map_err(refused)?;
+            Ok(Reply::no_content())
+        })
+    })
+    .await
 }

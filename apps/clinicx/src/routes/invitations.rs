@@ -44,7 +44,7 @@ pub fn module(slot: &Slot) -> HttpModule {
                  the password must be that account's.",
             )
             .access(Access::Public)
-            .idempotency(Idempotency::Ignored)
+            .idempotency(Idempotency::Brief)
             .answers_empty(204)
             .errors(&["invalid_link", "invalid_credentials", "too_many_attempts"])
             .handler(move |cx: Cx, body: Body<Accept>| accept(accepting.clone(), cx, body)),
@@ -96,10 +96,13 @@ async fn resend(slot: Slot, cx: TenantCx, Path(id): Path<InvitationId>) -> Resul
 async fn accept(slot: Slot, cx: Cx, Body(input): Body<Accept>) -> Result<Reply, ApiError> {
     let identity = slot.platform()?.identity.clone();
     let origin = origin(&cx);
-    let work = async move {
-        let Accept { token, password, full_name } = &input;
-        identity.accept_invitation(token, (password, full_name.as_deref()), &origin).await.map_err(refused)
-    };
-    cx.detached(work).await?;
-    Ok(Reply::no_content())
+    cx.perform_for(&[input.token.clone().expose().as_bytes()], move || {
+        Box::pin(async move {
+            let Accept { token, password, full_name } = &input;
+            let account = (password, full_name.as_deref());
+            identity.accept_invitation(token, account, &origin).await.map_err(refused)?;
+            Ok(Reply::no_content())
+        })
+    })
+    .await
 }

@@ -234,6 +234,7 @@ fn body(operation: &str) -> Value {
     match operation {
         "create_working_hours" => json!({"weekday": 1, "starts": "09:00", "ends": "17:00"}),
         "create_time_off" => json!({"start": "2031-01-06T10:00:00Z", "end": "2031-01-06T12:00:00Z"}),
+        "update_user" => json!({"roles": ["nurse"]}),
         "reschedule_appointment" => json!({"start": "2031-01-07T10:00:00Z"}),
         _ => json!({}),
     }
@@ -319,6 +320,10 @@ async fn add_things(owner: &Api) -> BTreeMap<&'static str, String> {
         "duration_minutes": 20});
     things.insert("appointments", make("/appointments".to_owned(), appointment).await);
     things.insert("staff", staff);
+    let me = owner.get("/auth/me").await.expect(200);
+    things.insert("users", me["id"].as_str().unwrap().to_owned());
+    let guest = json!({"email": "guest@here.example.org", "full_name": "G", "roles": ["nurse"]});
+    things.insert("invitations", make("/users".to_owned(), guest).await);
     let sessions = owner.get("/auth/sessions").await.expect(200);
     things.insert("sessions", sessions["items"][0]["id"].as_str().unwrap().to_owned());
     things

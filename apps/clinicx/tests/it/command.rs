@@ -150,6 +150,13 @@ async fn users_are_made_and_get_roles() {
     grant("with-users", &[]).expect(2);
     let nobody = program.run(&["user", "grant", "x@y.example", "with-users", "--role", "doctor"]);
     assert!(nobody.refusal(1).contains("clinicx user create"), "{}", nobody.stderr);
+    let link = program.run(&["user", "reset-password", "a@b.example", "--json"]).expect(0).json();
+    assert!(link["token"].as_str().unwrap().starts_with("cxp_") && link["link"].is_null(), "{link}");
+    let nobody = program.run(&["user", "reset-password", "x@y.example"]);
+    assert!(nobody.refusal(1).contains("clinicx user create"), "{}", nobody.stderr);
+    // Without a terminal or a file there is nothing to read a password from.
+    let empty = program.run(&["user", "reset-password", "a@b.example", "--password-stdin"]);
+    assert!(empty.refusal(1).contains("8 characters"), "{}", empty.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -395,7 +402,7 @@ fn every_command_explains_itself() {
     for (group, commands) in [
         ("migrate", &["system", "tenants", "status"][..]),
         ("tenant", &["create", "list", "show", "suspend", "resume", "archive", "restore", "purge"]),
-        ("user", &["create", "grant"]),
+        ("user", &["create", "grant", "reset-password"]),
     ] {
         for command in commands {
             program.run(&[group, command, "--help"]).expect(0);

@@ -36,4 +36,5 @@ mod soak;
 mod structure;
 mod support;
 mod tokens;
+mod users;
 mod writing;

@@ -45,10 +45,10 @@ async fn a_changed_password_ends_every_other_session_and_keeps_this_one() {
     assert!(accepts(&fixture.identity, &mine).await && !accepts(&fixture.identity, &other).await);
     within_five_seconds(async || !accepts(&process, &other).await).await;
     assert_eq!(
-        code(&fixture.identity.refresh(&other.refresh_token, &origin()).await),
+        code(&fixture.identity.refresh(&other.refresh_token, None, &origin()).await),
         "invalid_refresh_token"
     );
-    assert_eq!(code(&fixture.identity.refresh(&mine.refresh_token, &origin()).await), "ok");
+    assert_eq!(code(&fixture.identity.refresh(&mine.refresh_token, None, &origin()).await), "ok");
     assert_eq!(code(&fixture.login("ada@example.org", PASSWORD, None).await), "invalid_credentials");
     assert_eq!(code(&fixture.login("ada@example.org", NEW, None).await), "ok");
     assert_eq!(fixture.audited("user.password_set").await, 1);
@@ -157,7 +157,7 @@ async fn a_log_out_everywhere_ends_every_session_in_every_process() {
     assert!(!accepts(&fixture.identity, &first).await && !accepts(&fixture.identity, &second).await);
     within_five_seconds(async || !accepts(&process, &second).await && !accepts(&process, &first).await).await;
     for tokens in [&first, &second] {
-        let refused = fixture.identity.refresh(&tokens.refresh_token, &origin()).await;
+        let refused = fixture.identity.refresh(&tokens.refresh_token, None, &origin()).await;
         assert_eq!(code(&refused), "invalid_refresh_token");
     }
     assert_eq!(fixture.audited("user.logged_out_everywhere").await, 1);

@@ -38,7 +38,7 @@ async fn a_link_sets_a_password_once_and_ends_every_session() {
     confirm(&fixture.identity, &token, NEW).await.unwrap();
     assert_eq!(code(&fixture.identity.authenticate(&tokens.access_token).await), "invalid_token");
     assert_eq!(
-        code(&fixture.identity.refresh(&tokens.refresh_token, &origin()).await),
+        code(&fixture.identity.refresh(&tokens.refresh_token, None, &origin()).await),
         "invalid_refresh_token"
     );
     assert_eq!(code(&fixture.login("ada@example.org", NEW, None).await), "ok");
@@ -52,7 +52,7 @@ async fn a_link_sets_a_password_once_and_ends_every_session() {
 #[tokio::test]
 async fn what_an_address_is_asked_with_shows_neither_in_the_answer_nor_in_the_rows() {
     let fixture = clinic().await;
-    fixture.identity.login(crate::support::request("x@y.org", "z", None), &origin()).await.unwrap_err();
+    fixture.identity.login(crate::support::request("x@y.org", "z", None), None, &origin()).await.unwrap_err();
     for email in ["ada@example.org", "nobody@example.org", "", "no address", &"x".repeat(10_000)] {
         ask(&fixture, email).await.unwrap();
     }

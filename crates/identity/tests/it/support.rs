@@ -179,8 +179,8 @@ impl Fixture {
     /// The token in the one mail that waits.
     pub(crate) async fn mailed_token(&self) -> String {
         let mails = self.mails().await;
-        let [mail] = mails.as_slice() else { panic!("{} mails", mails.len()) };
-        token_in(mail)
+        assert_eq!(mails.len(), 1);
+        token_in(&mails[0])
     }
 
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
@@ -215,7 +215,7 @@ impl Mailer for Post {
 }
 
 pub(crate) fn token_in(mail: &Mail) -> String {
-    let (_, rest) = mail.text.split_once("#token=").expect("a link");
+    let (_, rest) = mail.text.split_once("#token=").unwrap();
     rest.split_whitespace().next().unwrap().to_owned()
 }
 
