@@ -23,6 +23,7 @@ pub fn module(slot: &Slot) -> HttpModule {
         Operation::get("/invitations", "list_invitations")
             .summary("List the invitations that nobody has accepted yet")
             .access(Access::Tenant(USER_READ))
+            .shows_no_patient()
             .answers_page::<Invitation>()
             .handler(move |cx: TenantCx, wanted: List<Wanted>| list(listing.clone(), cx, wanted)),
         Operation::delete("/invitations/{id}", "revoke_invitation")

@@ -33,11 +33,13 @@ pub fn module(slot: &Slot) -> HttpModule {
         Operation::get("/users", "list_users")
             .summary("List the users of the tenant")
             .access(read)
+            .shows_no_patient()
             .answers_page::<TenantUser>()
             .handler(move |cx: TenantCx, wanted: List<Wanted>| list(listing.clone(), cx, wanted)),
         Operation::get("/users/{id}", "get_user")
             .summary("Show a user of the tenant")
             .access(read)
+            .shows_no_patient()
             .answers::<TenantUser>(200)
             .errors(&["not_found"])
             .handler(move |cx: TenantCx, id: Path<UserId>| get(getting.clone(), cx, id)),
