@@ -180,7 +180,7 @@ impl Fixture {
     pub(crate) async fn mailed_token(&self) -> String {
         let mails = self.mails().await;
         assert_eq!(mails.len(), 1);
-        token_in(&mails[0])
+        token_in(mails.first().unwrap())
     }
 
     pub(crate) async fn count(&self, query: &'static str) -> i64 {
