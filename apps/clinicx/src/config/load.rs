@@ -183,7 +183,13 @@ fn nearest(key: &str, known: &BTreeSet<String>) -> Option<String> {
         let same_section = key.split('.').next() == name.split('.').next();
         whole.max(if same_section { alike } else { alike * 0.95 })
     };
-    known.iter().max_by(|a, b| score(a).total_cmp(&score(b))).filter(|name| score(name) > 0.6).cloned()
+    // Of two that end alike, the one whose section is the more like.
+    let whole = |name: &&String| strsim::jaro_winkler(key, name);
+    known
+        .iter()
+        .max_by(|a, b| score(a).total_cmp(&score(b)).then_with(|| whole(a).total_cmp(&whole(b))))
+        .filter(|name| score(name) > 0.6)
+        .cloned()
 }
 
 /// The environment as a figment provider that leaves text alone.
@@ -252,6 +258,7 @@ mod tests {
             |key: &str, expected: &str| assert_eq!(nearest(key, &known).as_deref(), Some(expected), "{key}");
         check("database.pool.max_conections", "database.pool.max_connections");
         check("http.prot", "http.port");
+        check("htpp.port", "http.port");
         check("database.max_connections", "database.pool.max_connections");
     }
 }
