@@ -46,6 +46,11 @@ bench-provisioning:
 soak *args:
     .ci/soak {{args}}
 
+# Schemathesis over the whole OpenAPI document, as an owner and as an operator: no 5xx, no answer off the document
+fuzz-api *args:
+    cargo build --package clinicx
+    apps/clinicx/tests/fuzz/run target/debug/clinicx {{args}}
+
 # Each database path of each handler dropped at each await point, and 3,000 at random, in both modes
 sweep:
     cargo test --package clinicx --test it cancellation -- --nocapture

@@ -22,7 +22,7 @@ use crate::{
 pub struct LoginRequest {
     /// The tenant to act in; may be left out by whoever belongs to one only, and by operators of the platform.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", regex(pattern = "^[a-z][a-z0-9]*(-[a-z0-9]+)*$"), length(max = 40))]
     pub tenant: Option<TenantSlug>,
     /// The address of the account.
     pub email: String,
@@ -57,7 +57,7 @@ pub struct RefreshRequest {
 #[serde(deny_unknown_fields)]
 pub struct SwitchRequest {
     /// The tenant.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", regex(pattern = "^[a-z][a-z0-9]*(-[a-z0-9]+)*$"), length(max = 40))]
     pub tenant: TenantSlug,
 }
 

@@ -73,7 +73,7 @@ pub fn module(slot: &Slot) -> HttpModule {
 struct ProviderQuery {
     /// The tenant whose own issuers are wanted besides the platform's.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", regex(pattern = "^[a-z][a-z0-9]*(-[a-z0-9]+)*$"), length(max = 40))]
     tenant: Option<TenantSlug>,
 }
 

@@ -173,10 +173,13 @@ struct CreateTenant {
     #[serde(default)]
     modules: Vec<String>,
     /// The clinic's time zone (IANA).
+    #[schemars(length(min = 1))]
     time_zone: String,
     /// The clinic's currency (ISO 4217).
+    #[schemars(regex(pattern = "^[A-Z]{3}$"))]
     currency: String,
     /// The clinic's locale (BCP 47).
+    #[schemars(length(min = 1))]
     locale: String,
     /// What it subscribes to.
     plan: Option<String>,
@@ -224,6 +227,7 @@ struct UpdateTenant {
 #[serde(deny_unknown_fields)]
 struct EnableModule {
     /// Its name, such as `dental`.
+    #[schemars(regex(pattern = "^[a-z][a-z0-9_]*$"))]
     module: String,
 }
 
@@ -238,7 +242,7 @@ struct Wanted {
     #[schemars(length(max = 200))]
     q: Option<String>,
     /// Those on this cluster.
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", regex(pattern = "^[a-z][a-z0-9_]*$"))]
     cluster: Option<ClusterName>,
 }
 

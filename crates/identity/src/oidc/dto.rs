@@ -24,7 +24,7 @@ pub struct AuthorizeRequest {
     pub redirect_uri: String,
     /// The tenant to act in; may be left out by whoever belongs to one only, and by operators of the platform.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", regex(pattern = "^[a-z][a-z0-9]*(-[a-z0-9]+)*$"), length(max = 40))]
     pub tenant: Option<TenantSlug>,
 }
 
