@@ -46,6 +46,10 @@ bench-provisioning:
 soak *args:
     .ci/soak {{args}}
 
+# One tenant at 50 times its load: the others' p99 stays within twice what it was
+bench-neighbour:
+    cargo bench --package clinicx --bench neighbour
+
 # Schemathesis over the whole OpenAPI document, as an owner and as an operator: no 5xx, no answer off the document
 fuzz-api *args:
     cargo build --package clinicx
