@@ -21,6 +21,8 @@ pub(super) struct State {
     pub(super) codes: HashMap<String, Value>,
     /// The forms that were sent for tokens, with the header `Authorization`.
     pub(super) asked: Vec<(HashMap<String, String>, Option<String>)>,
+    /// Paths that are answered with this status, this place to go to and this body.
+    pub(super) instead: HashMap<String, (u16, String, String)>,
     /// Whether it fails.
     pub(super) fails: bool,
     /// How often each path was asked for.
@@ -74,6 +76,10 @@ fn answer(state: &mut State, request: &HttpRequest, body: &str) -> HttpResponse 
     *state.hits.entry(request.path().to_owned()).or_default() += 1;
     if state.fails {
         return HttpResponse::ServiceUnavailable().finish();
+    }
+    if let Some((status, location, body)) = state.instead.get(request.path()) {
+        let status = actix_web::http::StatusCode::from_u16(*status).unwrap();
+        return HttpResponse::build(status).insert_header(("location", location.as_str())).body(body.clone());
     }
     let host = request.connection_info().host().to_owned();
     match request.path() {

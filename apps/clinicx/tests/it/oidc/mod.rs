@@ -2,9 +2,11 @@
 //! honest one makes, and one that runs as a process of its own.
 
 pub(crate) mod desk;
+mod faulty;
 mod flow;
 mod forge;
 mod hostile;
 mod issuer;
 mod people;
+mod real;
 mod world;
