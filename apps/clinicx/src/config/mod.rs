@@ -5,8 +5,8 @@ mod cors;
 mod keys;
 mod limits;
 mod load;
-mod oidc;
 mod mail;
+mod oidc;
 mod secret;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
@@ -18,8 +18,8 @@ pub use cors::CorsConfig;
 pub use keys::{KeyProviderKind, KeysConfig, VaultConfig};
 pub use limits::{LimitsConfig, RateConfig, TenantLimitsConfig};
 pub use load::{ConfigError, load};
-pub use oidc::{OidcConfig, OidcOperator, OidcRoles};
 pub use mail::{MailConfig, MailSender, SmtpConfig, SmtpEncryption};
+pub use oidc::{OidcConfig, OidcOperator, OidcRoles};
 pub use secret::Secret;
 
 /// The whole configuration. Defaults stand here; a file, the environment and flags override them in that order.
