@@ -221,7 +221,7 @@ impl Clinic {
         let mut wish = BookAppointment::new(self.patients[at % PATIENTS], self.staff, start.to_rfc3339());
         wish.duration_minutes = Some(15);
         let tx = self.connection.begin().await.unwrap();
-        appointment::book(&tx, &self.scope, wish).await.unwrap();
+        appointment::book(&tx, &self.scope, &self.cipher, wish).await.unwrap();
         tx.commit().await.unwrap();
     }
 }
