@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use clinicx_persistence::{SystemExecutor, SystemTransaction};
 use clinicx_types::{
-    id::{SessionId, UserId},
+    id::{SessionId, TenantId, UserId},
     page::{Page, PageRequest},
 };
 use schemars::JsonSchema;
@@ -17,6 +17,7 @@ use crate::{
     email::EmailAddress,
     error::IdentityError,
     identity::{Identity, settle},
+    oidc::store,
     password::PasswordHash,
     principal::Principal,
     reset::at_new_password,
@@ -171,6 +172,9 @@ impl Identity {
         let after = page.after.as_ref().map(|key| user::cursor(&key.0)).transpose()?;
         let limit = i64::from(page.limit()).saturating_add(1);
         let (id, present, now) = (principal.user_id, principal.session_id, self.clock.now());
+        // A session that is bound to one tenant shows nothing of the others.
+        let confined = store::is_confined(&self.app, present).await?;
+        let only = if confined { principal.tenant } else { None };
         let rows: Vec<OwnSessionRow> = self
             .app
             .query_all(raw_sql!(
@@ -183,13 +187,14 @@ impl Identity {
                    FROM public.sessions AS s
                    LEFT JOIN public.tenants AS t ON t.id = s.tenant_id
                    WHERE s.user_id = {id} AND s.revoked_at IS NULL AND s.expires_at > {now}
+                     AND (CAST({only} AS uuid) IS NULL OR s.tenant_id = {only})
                      AND (CAST({after} AS uuid) IS NULL OR s.family_id > {after})
                    GROUP BY s.family_id
                    ORDER BY s.family_id
                    LIMIT {limit}"#
             ))
             .await?;
-        let total = if page.count { Some(self.count_sessions(id).await?) } else { None };
+        let total = if page.count { Some(self.count_sessions(id, only).await?) } else { None };
         let page = Page::from_rows(rows, page, total, |row| vec![row.id.to_string()]);
         Ok(page.map(|row| OwnSession {
             id: row.id,
@@ -202,7 +207,7 @@ impl Identity {
         }))
     }
 
-    async fn count_sessions(&self, user: UserId) -> Result<u64, IdentityError> {
+    async fn count_sessions(&self, user: UserId, only: Option<TenantId>) -> Result<u64, IdentityError> {
         #[derive(FromQueryResult)]
         struct Count {
             total: i64,
@@ -214,7 +219,8 @@ impl Identity {
                 Postgres,
                 r#"SELECT count(DISTINCT family_id) AS total
                    FROM public.sessions
-                   WHERE user_id = {user} AND revoked_at IS NULL AND expires_at > {now}"#
+                   WHERE user_id = {user} AND revoked_at IS NULL AND expires_at > {now}
+                     AND (CAST({only} AS uuid) IS NULL OR tenant_id = {only})"#
             ))
             .await?;
         Ok(count.and_then(|count| u64::try_from(count.total).ok()).unwrap_or_default())

@@ -172,8 +172,15 @@ impl Identity {
         let (user, now) = (known.user_id, self.clock.now());
         store::touch(tx, known.id, user, arrival.basics.issued_at, now).await?;
         let id = arrival.session;
-        let expires_at = arrival.expires_at;
-        let new = NewSession { id, family: id, user, tenant, expires_at, source: origin.source, grant: None };
+        let new = NewSession {
+            id,
+            family: id,
+            user,
+            tenant,
+            expires_at: arrival.expires_at,
+            source: origin.source,
+            grant: None,
+        };
         let tokens = match arrival.way {
             Way::Code => Some(self.open_session(tx, &new).await?),
             Way::Bearer => {
