@@ -9,7 +9,7 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex,
+        Arc, Mutex, RwLock,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use sqlx::{ConnectOptions, postgres::PgConnectOptions};
 use uuid::Uuid;
 
-use crate::support::{Answer, Api, Clinic, OPERATOR, configuration, start};
+use crate::support::{Answer, Api, Clinic, OPERATOR, PASSWORD, configuration, start};
 
 const TENANTS: usize = 20;
 const CLIENTS: usize = 64;
@@ -31,9 +31,13 @@ const KILL_EVERY: Duration = Duration::from_millis(200);
 /// How long a client waits before it repeats what could not be done; less than it is asked to, to press harder.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// After how long the clients log in anew; tokens are good for ten minutes.
+const LOG_IN_EVERY: Duration = Duration::from_secs(4 * 60);
+
 struct Subject {
     canary: String,
-    api: Api,
+    log_in: Value,
+    api: RwLock<Api>,
     patients: Vec<Value>,
     staff: Value,
 }
@@ -54,13 +58,32 @@ impl Subject {
         }
         let body = json!({"family_name": canary, "given_name": "Staff", "roles": ["doctor"]});
         let staff = clinic.admin.post("/staff", body).await.expect(201);
-        Self { canary, api: clinic.admin, patients, staff }
+        let log_in = json!({"email": format!("admin@{}.example", clinic.slug), "password": PASSWORD});
+        Self { canary, log_in, api: RwLock::new(clinic.admin), patients, staff }
+    }
+
+    fn api(&self) -> Api {
+        self.api.read().unwrap().clone()
+    }
+
+    /// Logs in anew; a killed backend may need more than one try.
+    async fn renew(&self) {
+        let anonymous = Api { token: None, ..self.api() };
+        loop {
+            let answer = anonymous.post("/auth/login", self.log_in.clone()).await;
+            if answer.status != 503 {
+                let token = answer.expect(200)["access_token"].as_str().unwrap().to_owned();
+                *self.api.write().unwrap() = anonymous.with_token(&token);
+                return;
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
     }
 
     /// One of the things that a client does.
     fn deed(&self, dice: usize, serial: usize) -> Deed {
         let patient = &self.patients[dice % PATIENTS]["id"];
-        let read = |path: &str| Deed { request: self.api.request(Method::GET, path), registers: None };
+        let read = |path: &str| Deed { request: self.api().request(Method::GET, path), registers: None };
         match dice % 7 {
             0 | 1 => read(&format!("/patients/{}", patient.as_str().unwrap())),
             2 => read("/patients?limit=20"),
@@ -84,14 +107,14 @@ impl Subject {
 
     fn write(&self, path: &str, body: &Value) -> RequestBuilder {
         let key = Uuid::new_v4().to_string();
-        self.api.request(Method::POST, path).header("Idempotency-Key", key).json(body)
+        self.api().request(Method::POST, path).header("Idempotency-Key", key).json(body)
     }
 
     /// How often each given name is there.
     async fn given_names(&self) -> HashMap<String, usize> {
         let (mut names, mut path) = (HashMap::new(), "/patients?limit=200".to_owned());
         loop {
-            let page = self.api.get(&path).await.expect(200);
+            let page = self.api().get(&path).await.expect(200);
             for patient in page["items"].as_array().unwrap() {
                 *names.entry(patient["given_name"].as_str().unwrap().to_owned()).or_default() += 1;
             }
@@ -135,8 +158,19 @@ impl Soak {
 
     async fn run(self: &Arc<Self>) {
         let clients = (0..CLIENTS).map(|client| tokio::spawn(Arc::clone(self).client(client)));
+        let renewing = tokio::spawn(Arc::clone(self).renew());
         for client in clients.collect::<Vec<_>>() {
             client.await.unwrap();
+        }
+        renewing.abort();
+    }
+
+    async fn renew(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(LOG_IN_EVERY).await;
+            for subject in &self.subjects {
+                subject.renew().await;
+            }
         }
     }
 
@@ -150,7 +184,7 @@ impl Soak {
             let deed = subject.deed(roll, self.tally.serial.fetch_add(1, Ordering::Relaxed));
             if roll.is_multiple_of(10) {
                 let patience = Duration::from_micros(u64::try_from(roll % 8_000).unwrap());
-                if let Ok(answer) = tokio::time::timeout(patience, subject.api.send(deed.request)).await {
+                if let Ok(answer) = tokio::time::timeout(patience, subject.api().send(deed.request)).await {
                     self.check(subject, &answer);
                 } else {
                     self.tally.aborted.fetch_add(1, Ordering::Relaxed);
@@ -159,7 +193,7 @@ impl Soak {
             }
             // What could not be done is repeated under the same key.
             loop {
-                let answer = subject.api.send(deed.request.try_clone().unwrap()).await;
+                let answer = subject.api().send(deed.request.try_clone().unwrap()).await;
                 self.check(subject, &answer);
                 if answer.status != 503 {
                     if let (201, Some(name)) = (answer.status.as_u16(), &deed.registers) {
