@@ -17,7 +17,7 @@ use crate::support::{Answer, Api, OPERATOR, configuration, start};
 
 /// A service whose only issuer is at this URL.
 async fn service(url: &str) -> Api {
-    let mut config = configuration("oidc-faulty").await;
+    let mut config = configuration("faulty").await;
     let algorithms = vec!["ES256".to_owned()];
     config.auth.oidc = vec![OidcConfig { roles: None, algorithms, ..provider("faulty", url) }];
     Api { base: start(config).await, ..world().await.anonymous.clone() }

@@ -168,7 +168,7 @@ impl Browser {
 
 /// A service that trusts the provider.
 async fn service(process: &Process, slug: &str) -> Api {
-    let mut config = configuration("oidc-real").await;
+    let mut config = configuration("real").await;
     config.auth.oidc = vec![OidcConfig {
         client_secret: Some(Secret::new(SECRET)),
         authorized_parties: vec![MACHINE.to_owned()],
