@@ -27,6 +27,8 @@ mod shredding;
 #[cfg(test)]
 mod staff;
 #[cfg(test)]
+mod tampering;
+#[cfg(test)]
 mod time_off;
 #[cfg(test)]
 mod working_hours;
