@@ -5,7 +5,9 @@ use clinicx::{
     server::Service,
 };
 
-use crate::support::configuration;
+use serde_json::Value;
+
+use crate::{program::Program, support::configuration};
 
 /// Starts a service and returns the one line with which it refuses.
 async fn refusal(config: &clinicx::config::Config) -> String {
@@ -39,4 +41,32 @@ async fn in_production_no_key_is_made_up() {
     let line = refusal(&config).await;
     assert!(line.contains("is not configured") && line.contains("openssl rand"), "{line}");
     assert!(!config.state_dir.0.join("keys").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_service_that_is_away_is_named_by_doctor_and_refuses_the_start() {
+    const TOKEN: &str = "hvs.the-token-of-the-test";
+    let config = configuration("keys").await;
+    clinicx::cli::migrate::system(&config).await.unwrap();
+    let program = Program::new()
+        .with("CLINICX_DATABASE__URL", config.database.url.as_ref().unwrap().expose())
+        .with("CLINICX_STATE_DIR", config.state_dir.0.display().to_string())
+        .with("CLINICX_KEYS__PROVIDER", "vault")
+        // Nobody listens there.
+        .with("CLINICX_KEYS__VAULT__ADDRESS", "http://127.0.0.1:1")
+        .with("CLINICX_KEYS__VAULT__TOKEN", TOKEN);
+    let doctor = program.run(&["doctor", "--json"]);
+    doctor.expect(1);
+    let report: Value = serde_json::from_str(&doctor.stdout).unwrap();
+    let checks = report["checks"].as_array().unwrap();
+    let check = checks.iter().find(|check| check["name"] == "master key").unwrap();
+    assert_eq!(check["status"], "failed");
+    assert!(check["finding"].as_str().unwrap().contains("does not answer"), "{check}");
+    assert!(check["mend"].as_str().unwrap().contains("key service"), "{check}");
+    let serve = program.run(&["serve"]);
+    let last = serve.expect(1).stderr.lines().last().unwrap_or_default();
+    assert!(last.contains("master key") && last.contains("does not answer"), "{}", serve.stderr);
+    for ran in [doctor, serve] {
+        assert!(!ran.stdout.contains(TOKEN) && !ran.stderr.contains(TOKEN), "the token was printed");
+    }
 }

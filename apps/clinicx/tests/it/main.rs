@@ -30,6 +30,7 @@ mod metadata;
 mod oidc;
 mod program;
 mod scoping;
+mod sealed_columns;
 mod self_check;
 mod settings;
 mod soak;
