@@ -41,6 +41,14 @@ bench-overhead:
 bench-provisioning:
     cargo bench --package clinicx-tenancy --bench provisioning
 
+# 32 clients read and write while the service is killed ten times: no answer without its audit row
+audit-completeness answers="10000" kills="10":
+    COMPLETENESS_ANSWERS={{answers}} COMPLETENESS_KILLS={{kills}} cargo test --package clinicx --test it completeness -- --nocapture
+
+# What a superuser can do to the sealed audit, at random: each time it is found
+audit-tamperings number="10000":
+    AUDIT_TAMPERINGS={{number}} cargo test --package clinicx-audit --test it tampering -- --nocapture
+
 # 64 clients, 20 tenants, 100,000 answers, 10 % of requests aborted: no row of another tenant; with --faults, also
 # five backends killed each second: nothing but 503 besides, no write lost or doubled
 soak *args:

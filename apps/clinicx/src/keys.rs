@@ -126,6 +126,16 @@ fn parsed(name: &str, provider: &'static str, text: &str) -> anyhow::Result<Arc<
     Ok(Arc::new(provider.with_context(|| format!("{name} must hold {KEY_BYTES} bytes in base64"))?))
 }
 
+/// Returns the seed of the key that signs the audit's checkpoints.
+///
+/// # Errors
+/// As [`token_key`].
+pub fn audit_seed(config: &Config) -> anyhow::Result<[u8; KEY_BYTES]> {
+    let audit = &config.audit;
+    let (key_, file) = (audit.signing_key.as_ref(), audit.signing_key_file.as_deref());
+    key("audit.signing_key", key_, file, config, "audit.key")
+}
+
 fn key(
     name: &str,
     configured: Option<&Secret>,

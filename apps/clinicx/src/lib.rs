@@ -18,6 +18,7 @@ pub mod observability;
 pub mod provision;
 pub mod routes;
 pub mod sealed;
+pub mod sealing;
 pub mod server;
 pub mod sweeper;
 pub mod wiring;

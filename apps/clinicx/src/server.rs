@@ -9,7 +9,7 @@ use tokio::{
     task::JoinHandle,
 };
 
-use crate::{config::Config, mail, modules, sweeper, wiring::Platform};
+use crate::{config::Config, mail, modules, sealing, sweeper, wiring::Platform};
 
 /// How often the figures of the pools are brought to the metrics.
 const POOL_FIGURES_EVERY: Duration = Duration::from_secs(5);
@@ -22,6 +22,7 @@ pub struct Service {
     figures: JoinHandle<()>,
     sweeper: JoinHandle<()>,
     postman: JoinHandle<()>,
+    sealer: Option<JoinHandle<()>>,
     kit: clinicx_web::Kit,
     platform: Platform,
 }
@@ -69,7 +70,28 @@ impl Service {
         let figures = tokio::spawn(report_pools(platform.clone(), metrics));
         let sweeper = tokio::spawn(sweeper::run(platform.clone(), kit.clone()));
         let postman = tokio::spawn(mail::relay(platform.clone(), mailer));
-        Ok(Self { address, handle, server: tokio::spawn(running), figures, sweeper, postman, kit, platform })
+        let sealer = match platform.tenancy() {
+            Ok(tenancy) => {
+                let every = platform.config.audit.seal_every;
+                let sealing = sealing::run(platform.log_keys.clone(), tenancy.control().clone(), every);
+                Some(tokio::spawn(sealing))
+            }
+            Err(_) => {
+                tracing::warn!("without database.control_url audit rows are not sealed by this process");
+                None
+            }
+        };
+        Ok(Self {
+            address,
+            handle,
+            server: tokio::spawn(running),
+            figures,
+            sweeper,
+            postman,
+            sealer,
+            kit,
+            platform,
+        })
     }
 
     /// Returns the address on which it listens.
@@ -112,6 +134,11 @@ impl Service {
         self.figures.abort();
         self.sweeper.abort();
         self.postman.abort();
+        self.platform.audit.close().await;
+        if let (Some(sealer), Ok(tenancy)) = (self.sealer, self.platform.tenancy()) {
+            sealer.abort();
+            sealing::last(&self.platform.log_keys, tenancy.control()).await;
+        }
         self.platform.close().await;
     }
 }

@@ -32,12 +32,13 @@ use crate::{
     keys::{self, DataKeys},
     logins::{Login, Logins, unreachable_server},
     mail, modules, observability,
+    sealing::LogKeys,
 };
 
 /// How long an archived tenant is kept before it may be purged without force.
 const RETENTION: std::time::Duration = std::time::Duration::from_secs(30 * 86_400);
 /// The most connections of the control login.
-const CONTROL_CONNECTIONS: u32 = 4;
+pub(crate) const CONTROL_CONNECTIONS: u32 = 4;
 
 /// Everything that serves requests and commands. Cheap to clone.
 #[derive(Clone)]
@@ -52,6 +53,8 @@ pub struct Platform {
     pub app: SystemConnection,
     /// Writes the audit rows of reads and refusals.
     pub audit: AuditWriter,
+    /// The keys of the audit's log.
+    pub log_keys: LogKeys,
     /// The modules of the application.
     pub modules: Arc<ModuleRegistry>,
     /// Looks tenants up.
@@ -140,6 +143,7 @@ impl Platform {
             flags: FeatureFlags::new(app.clone()),
             logins: Arc::new(logins),
             audit,
+            log_keys: LogKeys::open(config)?,
             modules,
             identity,
             cluster,
@@ -342,7 +346,7 @@ fn metrics_handle() -> anyhow::Result<PrometheusHandle> {
     }
 }
 
-async fn connect(
+pub(crate) async fn connect(
     login: &Login,
     max_connections: u32,
     timeout: std::time::Duration,

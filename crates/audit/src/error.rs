@@ -16,6 +16,12 @@ pub enum AuditError {
     /// Parts of the input mean nothing.
     #[error("the input is not acceptable")]
     Invalid(Vec<FieldError>),
+    /// The log's end is not what was signed.
+    #[error("the audit log is not what was sealed; run `clinicx audit verify`")]
+    Tampered,
+    /// What is asked about was never sealed.
+    #[error("it is not sealed yet; run `clinicx audit checkpoint`")]
+    NotSealed,
     /// The database refused or failed.
     #[error("the audit can't be used")]
     Database(#[source] Failure),
@@ -32,6 +38,8 @@ impl DomainError for AuditError {
         match self {
             Self::Overloaded | Self::Closed => ErrorKind::Unavailable,
             Self::Invalid(_) => ErrorKind::Invalid,
+            Self::NotSealed => ErrorKind::NotFound,
+            Self::Tampered => ErrorKind::Internal,
             Self::Database(failure) => failure.error_kind(),
         }
     }
@@ -40,6 +48,8 @@ impl DomainError for AuditError {
         match self {
             Self::Overloaded | Self::Closed => "unavailable",
             Self::Invalid(_) => "invalid",
+            Self::NotSealed => "not_found",
+            Self::Tampered => "internal",
             Self::Database(failure) => failure.code(),
         }
     }

@@ -1,5 +1,6 @@
 //! The command line: what can be said, and where it is carried out.
 
+pub mod audit;
 pub mod config;
 pub mod dev;
 pub mod doctor;
@@ -73,6 +74,9 @@ pub enum Command {
     /// Show and change which features are on for whom
     #[command(subcommand)]
     Flag(flag::FlagCommand),
+    /// Keep, prove and prune the audit log
+    #[command(subcommand)]
+    Audit(audit::AuditCommand),
     /// Print completions for a shell
     Completions {
         /// The shell
@@ -102,6 +106,7 @@ pub async fn run(cli: Cli) -> Result<Outcome, Failed> {
         Command::Doctor => doctor::run(config, &output).await,
         Command::Migrate(command) => migrate::run(config, command, &output).await,
         Command::Tenant(command) => tenant::run(config, command, &output).await,
+        Command::Audit(command) => audit::run(config, command, &output).await,
         Command::User(command) => user::run(config, command, &output).await,
         Command::Keys(command) => keys::run(config, command, &output).await,
         Command::Config(command) => config::run(config, command, &output).await,

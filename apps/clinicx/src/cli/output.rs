@@ -159,6 +159,44 @@ impl Output {
     }
 }
 
+/// How far work is whose length is found out on the way.
+pub struct Progress(Option<indicatif::ProgressBar>, &'static str, std::sync::atomic::AtomicU64);
+
+impl Progress {
+    /// So much of so much is done.
+    pub fn reach(&self, done: u64, all: u64) {
+        use std::sync::atomic::Ordering;
+        let Some(bar) = &self.0 else { return };
+        if !bar.is_hidden() {
+            bar.set_length(all);
+            bar.set_position(done);
+            return;
+        }
+        let twentieth = done.saturating_mul(20).checked_div(all).unwrap_or_default();
+        if twentieth > self.2.swap(twentieth, Ordering::Relaxed) && done < all {
+            let _ = writeln!(std::io::stderr().lock(), "{done} of {all} {}", self.1);
+        }
+    }
+
+    /// All is done.
+    pub fn finish(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+impl Output {
+    /// Begins to show how far work is whose length is found out on the way.
+    pub fn progress_of(&self, what: &'static str) -> Progress {
+        let bar = (!self.json).then(|| match std::io::stderr().is_terminal() {
+            true => indicatif::ProgressBar::new(0).with_message(what),
+            false => indicatif::ProgressBar::hidden(),
+        });
+        Progress(bar, what, std::sync::atomic::AtomicU64::new(0))
+    }
+}
+
 impl Bar {
     fn sized(self, length: u64) -> Self {
         if let Some(bar) = &self.0 {

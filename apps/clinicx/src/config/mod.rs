@@ -293,11 +293,35 @@ impl Default for AuthConfig {
 }
 
 /// The audit.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuditConfig {
     /// When the answer to a read of a patient's data is given.
     pub reads: AuditReads,
+    /// The name of the log in its checkpoints; each installation needs its own, and it never changes.
+    pub log_name: String,
+    /// The seed of the key that signs checkpoints: 32 bytes in base64. Every process of one service needs the same.
+    pub signing_key: Option<Secret>,
+    /// A file that holds it; made in the state folder when neither is configured.
+    pub signing_key_file: Option<PathBuf>,
+    /// Public keys that have signed earlier checkpoints, as `clinicx audit public-key` prints them.
+    pub former_public_keys: Vec<String>,
+    /// How often rows are sealed.
+    #[serde(with = "humantime_serde")]
+    pub seal_every: Duration,
+}
+
+impl Default for AuditConfig {
+    fn default() -> Self {
+        Self {
+            reads: AuditReads::default(),
+            log_name: "clinicx-audit".to_owned(),
+            signing_key: None,
+            signing_key_file: None,
+            former_public_keys: Vec::new(),
+            seal_every: Duration::from_secs(5),
+        }
+    }
 }
 
 /// When the answer to a read that leaves an audit row is given.

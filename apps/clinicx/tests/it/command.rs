@@ -395,7 +395,8 @@ async fn an_interrupted_service_ends_well() {
 fn every_command_explains_itself() {
     let program = Program::new();
     let help = program.run(&["--help"]);
-    for command in ["dev", "serve", "doctor", "openapi", "migrate", "tenant", "user", "completions"] {
+    for command in ["dev", "serve", "doctor", "openapi", "migrate", "tenant", "user", "audit", "completions"]
+    {
         assert!(help.expect(0).stdout.contains(&format!("\n  {command} ")), "{command}");
         program.run(&[command, "--help"]).expect(0);
     }
@@ -403,6 +404,7 @@ fn every_command_explains_itself() {
         ("migrate", &["system", "tenants", "status"][..]),
         ("tenant", &["create", "list", "show", "suspend", "resume", "archive", "restore", "purge"]),
         ("user", &["create", "grant", "reset-password"]),
+        ("audit", &["checkpoint", "verify", "public-key", "prove", "prune"]),
     ] {
         for command in commands {
             program.run(&[group, command, "--help"]).expect(0);
