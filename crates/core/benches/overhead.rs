@@ -197,7 +197,8 @@ impl Clinic {
         );
         let tx = connection.begin().await.unwrap();
         let person = json!({"family_name": "Haddad", "given_name": "Layla", "roles": ["dentist"]});
-        let staff = staff::create(&tx, &scope, serde_json::from_value(person).unwrap()).await.unwrap().id;
+        let person = serde_json::from_value(person).unwrap();
+        let staff = staff::create(&tx, &scope, &staff::NoAccounts, person).await.unwrap().id;
         let mut patients = Vec::new();
         for number in 0..PATIENTS {
             let person = json!({"family_name": format!("Doe{number}"), "given_name": "Jo"});
