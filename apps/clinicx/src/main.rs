@@ -2,11 +2,20 @@
 
 use std::{io::Write, process::ExitCode};
 
-use clap::Parser;
+use clap::{Parser, error::ErrorKind};
 use clinicx::cli::{self, Cli, Outcome};
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // What was asked for, or the list of what can be said.
+        Err(error)
+            if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand =>
+        {
+            error.exit()
+        }
+        Err(error) => return fail(2, &anyhow::Error::msg(one_line(&error.render().to_string())), false),
+    };
     let verbose = cli.global.verbose;
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -25,4 +34,54 @@ fn fail(code: u8, error: &anyhow::Error, verbose: bool) -> ExitCode {
     let text = if verbose { format!("{error:#}") } else { error.to_string() };
     let _ = writeln!(err, "clinicx: {text}");
     ExitCode::from(code)
+}
+
+/// Makes one line of what clap says about a wrong command line, with what to do next.
+fn one_line(rendered: &str) -> String {
+    let mut text = String::new();
+    let mut help = "--help".to_owned();
+    for line in rendered.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        if let Some(usage) = line.strip_prefix("Usage: ") {
+            let is_name = |word: &&str| word.starts_with(|first: char| first.is_ascii_alphabetic());
+            let words: Vec<&str> = usage.split_whitespace().skip(1).take_while(is_name).collect();
+            help = ["clinicx"].into_iter().chain(words).chain(["--help"]).collect::<Vec<_>>().join(" ");
+            break;
+        }
+        if line.starts_with("For more information") {
+            break;
+        }
+        match line.strip_prefix("tip: ") {
+            Some(tip) => text.push_str(&format!("; {tip}")),
+            None => text.push_str(&format!(" {}", line.strip_prefix("error: ").unwrap_or(line))),
+        }
+    }
+    format!("{}; see `{help}`", text.trim())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn a_wrong_command_line_is_said_in_one_line() {
+        let check = |arguments: &[&str], wanted: &str| {
+            let all = ["clinicx"].iter().chain(arguments);
+            let error = Cli::command().try_get_matches_from(all).unwrap_err();
+            assert_eq!(one_line(&error.render().to_string()), wanted);
+        };
+        check(
+            &["tenant", "lst"],
+            "unrecognized subcommand 'lst'; a similar subcommand exists: 'list'; see `clinicx tenant --help`",
+        );
+        check(
+            &["user", "grant", "a@b.example", "clinic1"],
+            "the following required arguments were not provided: --role <ROLES>; see `clinicx user grant --help`",
+        );
+        check(
+            &["tenant", "show", "UPPER"],
+            "invalid value 'UPPER' for '<SLUG>': must match ^[a-z][a-z0-9]*(-[a-z0-9]+)*$; see `--help`",
+        );
+    }
 }
