@@ -37,6 +37,7 @@ impl Drop for Process {
 
 impl Process {
     /// Starts it. Without Node.js it is `None`, loudly; in CI that is a failure.
+    #[expect(clippy::print_stdout, reason = "what was not tried is said")]
     fn start(tenant: &str) -> Option<Self> {
         let has = |program: &str| {
             let version = Command::new(program).arg("--version").stderr(Stdio::null()).output();
