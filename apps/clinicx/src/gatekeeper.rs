@@ -83,6 +83,8 @@ impl Gatekeeper for Gate {
             tenant_id: principal.tenant,
             operator: principal.is_operator,
             roles: principal.roles.clone(),
+            grant_id: principal.grant,
+            must_enrol: principal.must_enrol,
         })
     }
 
@@ -110,11 +112,12 @@ impl Gatekeeper for Gate {
     }
 
     async fn denied(&self, denial: Denial) {
-        let Denial { code, operation, actor, session_id, tenant_id, request_id, source } = denial;
+        let Denial { code, operation, actor, session_id, grant_id, tenant_id, request_id, source } = denial;
         let entry = Entry {
             tenant_id,
             actor,
             session_id,
+            break_glass_id: grant_id,
             action: "access.denied".into(),
             entity: "operation",
             entity_id: None,
@@ -149,6 +152,7 @@ fn entry_of(disclosure: Disclosure) -> Entry {
         tenant_id: disclosure.tenant_id,
         actor: disclosure.actor,
         session_id: disclosure.session_id,
+        break_glass_id: disclosure.grant_id,
         action: disclosure.action.into(),
         entity: disclosure.entity,
         entity_id: disclosure.entity_id,

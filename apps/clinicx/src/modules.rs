@@ -43,6 +43,8 @@ fn http(slot: &Slot) -> Vec<HttpModule> {
         routes::auth::module(slot),
         routes::oidc::module(slot),
         routes::account::module(slot),
+        routes::totp::module(slot),
+        routes::break_glass::module(slot),
         routes::platform_tenants::module(slot),
         routes::settings::module(slot),
         routes::platform_users::module(slot),

@@ -121,6 +121,10 @@ impl Platform {
         let settings = IdentitySettings {
             access_token_ttl: config.auth.access_token_ttl,
             mail: mail::settings(config),
+            require_operator_totp: config
+                .auth
+                .require_operator_totp
+                .unwrap_or(config.profile == Profile::Production),
             ..IdentitySettings::default()
         };
         let sealing = SealingKeys::new(token_key);

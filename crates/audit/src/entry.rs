@@ -3,7 +3,7 @@
 use std::{borrow::Cow, net::IpAddr};
 
 use clinicx_persistence::{Actor, SystemExecutor};
-use clinicx_types::id::{RequestId, SessionId, TenantId};
+use clinicx_types::id::{BreakGlassGrantId, RequestId, SessionId, TenantId};
 use sea_orm::{DbErr, JsonValue, raw_sql};
 use serde::Serialize;
 use uuid::Uuid;
@@ -17,6 +17,8 @@ pub struct Entry {
     pub actor: Actor,
     /// The log-in from which the request came.
     pub session_id: Option<SessionId>,
+    /// The break-glass grant under which an operator acted.
+    pub break_glass_id: Option<BreakGlassGrantId>,
     /// What was done, such as `patient.read`.
     pub action: Cow<'static, str>,
     /// The kind of thing.
@@ -43,6 +45,7 @@ struct Record<'a> {
     actor_id: Option<Uuid>,
     actor_job: Option<&'static str>,
     session_id: Option<Uuid>,
+    break_glass_id: Option<Uuid>,
     action: &'a str,
     entity: &'static str,
     entity_id: Option<Uuid>,
@@ -61,6 +64,7 @@ impl<'a> From<&'a Entry> for Record<'a> {
             actor_id: entry.actor.user_id().map(|id| id.uuid()),
             actor_job: entry.actor.job(),
             session_id: entry.session_id.map(SessionId::uuid),
+            break_glass_id: entry.break_glass_id.map(BreakGlassGrantId::uuid),
             action: &entry.action,
             entity: entry.entity,
             entity_id: entry.entity_id,
@@ -88,13 +92,13 @@ pub async fn insert<'a>(
     db.execute(raw_sql!(
         Postgres,
         r#"INSERT INTO public.audit_logs
-               (tenant_id, actor_kind, actor_id, actor_job, session_id, action, entity, entity_id, patient_id,
-                patient_ids, request_id, source_address, after)
-           SELECT r.tenant_id, r.actor_kind, r.actor_id, r.actor_job, r.session_id, r.action, r.entity, r.entity_id,
-                  r.patient_id, r.patient_ids, r.request_id, r.source_address, r.after
+               (tenant_id, actor_kind, actor_id, actor_job, session_id, break_glass_id, action, entity, entity_id,
+                patient_id, patient_ids, request_id, source_address, after)
+           SELECT r.tenant_id, r.actor_kind, r.actor_id, r.actor_job, r.session_id, r.break_glass_id, r.action,
+                  r.entity, r.entity_id, r.patient_id, r.patient_ids, r.request_id, r.source_address, r.after
            FROM jsonb_to_recordset({records}) AS r (
-               tenant_id uuid, actor_kind text, actor_id uuid, actor_job text, session_id uuid, action text,
-               entity text, entity_id uuid, patient_id uuid, patient_ids uuid[], request_id uuid,
+               tenant_id uuid, actor_kind text, actor_id uuid, actor_job text, session_id uuid, break_glass_id uuid,
+               action text, entity text, entity_id uuid, patient_id uuid, patient_ids uuid[], request_id uuid,
                source_address inet, after jsonb)"#
     ))
     .await

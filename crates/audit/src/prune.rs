@@ -180,6 +180,7 @@ fn statement_row(rows: u64, before: DateTime<Utc>, note: String, request_id: Uui
         tenant_id: None,
         actor: Actor::System("audit prune"),
         session_id: None,
+        break_glass_id: None,
         action: ACTION.into(),
         entity: "audit_log",
         entity_id: None,

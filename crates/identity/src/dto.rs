@@ -28,6 +28,11 @@ pub struct LoginRequest {
     pub email: String,
     /// The password of the account.
     pub password: Password,
+    /// The one-time password of the moment or a recovery code, for an account with a second factor.
+    #[serde(default)]
+    #[schemars(length(max = 64))]
+    #[validate(length(max = 64))]
+    pub totp: Option<String>,
 }
 
 impl LoginRequest {

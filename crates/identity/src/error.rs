@@ -89,6 +89,15 @@ pub enum IdentityError {
     /// The platform keeps an operator.
     #[error("the platform would be left without an operator")]
     LastOperator,
+    /// The password is right, and the account has a second factor, of which nothing was said.
+    #[error("a one-time password or a recovery code is needed")]
+    TotpRequired,
+    /// The password is right, and the one-time password or recovery code is wrong or was used.
+    #[error("the one-time password or recovery code is not right")]
+    InvalidTotp,
+    /// The account has a second factor already.
+    #[error("the account has a second factor already")]
+    TotpEnrolled,
     /// Too many wrong passwords for this account, or from this address.
     #[error("too many failed attempts; try again later")]
     TooManyAttempts {
@@ -178,14 +187,17 @@ impl DomainError for IdentityError {
             | Self::InvalidLink
             | Self::Refused(_)
             | Self::InvalidFlow
-            | Self::LoginRefused(_) => ErrorKind::Unauthenticated,
+            | Self::LoginRefused(_)
+            | Self::TotpRequired
+            | Self::InvalidTotp => ErrorKind::Unauthenticated,
             Self::TenantRequired { .. }
             | Self::EmailTaken
             | Self::LastOwner
             | Self::AlreadyMember
             | Self::AlreadyInvited
             | Self::OwnAccount
-            | Self::LastOperator => ErrorKind::Conflict,
+            | Self::LastOperator
+            | Self::TotpEnrolled => ErrorKind::Conflict,
             Self::TenantSuspended
             | Self::TenantMismatch
             | Self::NoMembership
@@ -217,6 +229,9 @@ impl DomainError for IdentityError {
             Self::TenantGone => "tenant_gone",
             Self::TenantMismatch => "tenant_mismatch",
             Self::NoMembership => "no_membership",
+            Self::TotpRequired => "totp_required",
+            Self::InvalidTotp => "invalid_totp",
+            Self::TotpEnrolled => "totp_enrolled",
             Self::OwnerRequired => "owner_required",
             Self::OwnRoles => "own_roles",
             Self::LastOwner => "last_owner",

@@ -11,7 +11,7 @@ use clinicx_types::{
 use tokio::sync::Notify;
 
 use crate::{
-    attempt,
+    attempt, break_glass,
     dto::{Me, MeTenant},
     email::EmailAddress,
     error::IdentityError,
@@ -125,7 +125,7 @@ impl Identity {
             app,
             signer: Arc::new(TokenSigner::new(&keys.token, settings.access_token_ttl)),
             passwords: Passwords::new(settings.longest_password_wait)?,
-            principals: Principals::new(settings.principal_cache_ttl),
+            principals: Principals::new(settings.principal_cache_ttl, settings.require_operator_totp),
             settings: Arc::new(settings),
             clock,
             ids,
@@ -185,7 +185,13 @@ impl Identity {
             email: user.email,
             full_name: user.full_name,
             is_operator: user.is_operator,
-            tenant: here.map(|belonging| belonging.slug.clone()),
+            tenant: match (here, principal.grant) {
+                (Some(belonging), _) => Some(belonging.slug.clone()),
+                (None, Some(grant)) => {
+                    break_glass::get(&self.app, principal.tenant, grant).await?.tenant.parse().ok()
+                }
+                (None, None) => None,
+            },
             roles: principal.roles.clone(),
             tenants: belongings
                 .into_iter()

@@ -15,6 +15,7 @@
 
 mod attempt;
 pub mod audit;
+pub mod break_glass;
 mod destination;
 pub mod dto;
 pub mod email;
@@ -40,8 +41,10 @@ pub mod secret;
 mod session;
 pub mod settings;
 pub mod token;
+mod totp;
 pub mod user;
 
+pub use break_glass::{BreakGlassGrant, NewGrant};
 pub use dto::{LoginRequest, Me, MeTenant, RefreshRequest, SwitchRequest, Tokens};
 pub use email::EmailAddress;
 pub use error::IdentityError;
@@ -60,4 +63,5 @@ pub use sealing::SealingKeys;
 pub use secret::{LinkToken, Password, RefreshToken};
 pub use settings::IdentitySettings;
 pub use token::{TokenClaims, TokenError, TokenSigner};
+pub use totp::{RecoveryCodes, TotpEnrolment};
 pub use user::{NewUser, User};

@@ -14,13 +14,14 @@ use crate::{
     audit,
     destination::{Destination, Place, Refusal, destination},
     dto::{LoginRequest, Tokens},
-    email::{MAX_ADDRESS_BYTES, lookup_key},
+    email::{EmailAddress, MAX_ADDRESS_BYTES, lookup_key},
     error::IdentityError,
     identity::{Identity, later, settle},
     password::{PasswordHash, Turn},
     scope::Origin,
     secret::RefreshToken,
     session::{self, NewSession},
+    totp::Fitting,
 };
 
 /// The account that somebody wants to log in to, with the tenants to which it belongs.
@@ -51,6 +52,8 @@ struct Admission<'a> {
     /// The hash of the password with today's parameters, when the stored one has others.
     fresh: Option<PasswordHash>,
     subject: &'a Subject,
+    /// The code that was shown, or that none is needed.
+    factor: Fitting,
 }
 
 impl Identity {
@@ -65,7 +68,9 @@ impl Identity {
     /// [`IdentityError::InvalidCredentials`] for an unknown or disabled account, a wrong password, a tenant that does
     /// not exist or to which the account does not belong. Behind the right password:
     /// [`IdentityError::TenantRequired`], [`IdentityError::TenantSuspended`], [`IdentityError::TenantGone`],
-    /// [`IdentityError::NoMembership`]. Before everything: [`IdentityError::TooManyAttempts`].
+    /// [`IdentityError::NoMembership`], and for an account with a second factor [`IdentityError::TotpRequired`] and
+    /// [`IdentityError::InvalidTotp`], of which the second counts as a failure. Before everything:
+    /// [`IdentityError::TooManyAttempts`].
     #[tracing::instrument(name = "identity.login", skip_all, fields(request.id = %origin.request_id))]
     pub async fn login(
         &self,
@@ -94,19 +99,30 @@ impl Identity {
             None => Err(("unknown_account", None)),
             Some(candidate) if !verdict.matches => Err(("wrong_password", Some(candidate.id))),
             Some(candidate) if !candidate.enabled => Err(("disabled", Some(candidate.id))),
-            Some(candidate) => match destination(candidate.is_operator, &candidate.places, wanted) {
-                Ok(place) => Ok((candidate, place)),
-                Err(Refusal::Unknown(reason)) => Err((reason, Some(candidate.id))),
-                Err(Refusal::Said(error)) => {
-                    return self.refuse_known(candidate.id, &subject, error, origin).await;
+            Some(candidate) => Ok(candidate),
+        };
+        let outcome = match outcome {
+            Ok(candidate) => {
+                let factor = self.second_factor(candidate.id, &subject, &request, origin).await;
+                let factor = factor.map_err(|error| match error {
+                    IdentityError::InvalidTotp => standing.refusal(error),
+                    other => other,
+                })?;
+                match destination(candidate.is_operator, &candidate.places, wanted) {
+                    Ok(place) => Ok((candidate, place, factor)),
+                    Err(Refusal::Unknown(reason)) => Err((reason, Some(candidate.id))),
+                    Err(Refusal::Said(error)) => {
+                        return self.refuse_known(candidate.id, &subject, error, origin).await;
+                    }
                 }
-            },
+            }
+            Err(refused) => Err(refused),
         };
         match outcome {
-            Ok((candidate, place)) => {
+            Ok((candidate, place, factor)) => {
                 let fresh = self.fresh_hash(&turn, &request, verdict.outdated).await?;
                 drop(turn);
-                self.admit(Admission { candidate, place, fresh, subject: &subject }, origin).await
+                self.admit(Admission { candidate, place, fresh, subject: &subject, factor }, origin).await
             }
             Err((reason, user)) => {
                 self.fail(&subject, reason, user, origin).await?;
@@ -181,9 +197,49 @@ impl Identity {
 
     /// Opens the session of somebody who has shown the right password.
     async fn admit(&self, admission: Admission<'_>, origin: &Origin) -> Result<Tokens, IdentityError> {
+        let (subject, user) = (admission.subject, admission.candidate.id);
         let tx = self.app.begin().await?;
         let result = self.admit_in(&tx, admission, origin).await;
-        settle(tx, result).await
+        let result = settle(tx, result).await;
+        // The code was used by another log-in that came at the same time.
+        if matches!(result, Err(IdentityError::InvalidTotp)) {
+            self.fail(subject, "wrong_totp", Some(user), origin).await?;
+        }
+        result
+    }
+
+    /// Looks at the second factor of somebody who has shown the right password.
+    async fn second_factor(
+        &self,
+        user: UserId,
+        subject: &Subject,
+        request: &LoginRequest,
+        origin: &Origin,
+    ) -> Result<Fitting, IdentityError> {
+        match self.fitting(user, request.totp.as_deref().unwrap_or_default()).await? {
+            Some(fitting) => Ok(fitting),
+            None if request.totp.is_none() => {
+                let tx = self.app.begin().await?;
+                let recorded = record_refusal(&tx, "totp_required", Some(user), origin).await;
+                settle(tx, recorded.map_err(IdentityError::from)).await?;
+                Err(IdentityError::TotpRequired)
+            }
+            None => {
+                self.fail(subject, "wrong_totp", Some(user), origin).await?;
+                Err(IdentityError::InvalidTotp)
+            }
+        }
+    }
+
+    /// Counts a wrong code outside of a log-in.
+    pub(crate) async fn count_wrong_code(
+        &self,
+        email: &EmailAddress,
+        user: UserId,
+        origin: &Origin,
+    ) -> Result<(), IdentityError> {
+        let subject = Subject::new(&self.attempts_key, email.key(), origin.source);
+        self.fail(&subject, "wrong_totp", Some(user), origin).await
     }
 
     async fn admit_in(
@@ -192,7 +248,7 @@ impl Identity {
         admission: Admission<'_>,
         origin: &Origin,
     ) -> Result<Tokens, IdentityError> {
-        let Admission { candidate, place, fresh, subject } = admission;
+        let Admission { candidate, place, fresh, subject, factor } = admission;
         let now = self.clock.now();
         // The account may have been disabled, or its password changed, while this one was being checked.
         let (id, old) = (candidate.id, candidate.password.clone());
@@ -208,6 +264,7 @@ impl Identity {
         if still_so == 0 {
             return Err(IdentityError::InvalidCredentials);
         }
+        self.use_up(tx, id, &factor).await?;
         attempt::clear(tx, subject).await?;
         let session_id = SessionId::new(self.ids.next());
         let expires_at = later(now, self.settings.session_ttl);
@@ -228,7 +285,7 @@ impl Identity {
             entity_id: Some(id.uuid()),
             tenant: place,
             before: None,
-            after: Some(json!({ "session_id": session_id })),
+            after: Some(json!({ "session_id": session_id, "factor": factor.name() })),
         };
         audit::record(tx, &self.scope(actor, *origin), entry).await?;
         Ok(tokens)
@@ -256,7 +313,9 @@ impl Identity {
         let idle_until = later(now, self.settings.refresh_idle_ttl).min(of.expires_at);
         session::add_token(tx, of.id, digest, now, idle_until).await?;
         let access_token = self.signer.issue(of.user, of.id, of.tenant, now)?;
-        Ok(Tokens { access_token, refresh_token, token_type: "Bearer", expires_in: self.signer.ttl_s() })
+        // A token is good no longer than its session.
+        let expires_in = self.signer.ttl_s().min((of.expires_at - now).num_seconds());
+        Ok(Tokens { access_token, refresh_token, token_type: "Bearer", expires_in })
     }
 
     /// Counts a failure.

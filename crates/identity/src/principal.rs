@@ -5,7 +5,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use clinicx_persistence::{Actor, Failure, SystemConnection, SystemExecutor};
 use clinicx_types::{
-    id::{SessionId, TenantId, UserId},
+    id::{BreakGlassGrantId, SessionId, TenantId, UserId},
     permission::Role,
 };
 use moka::future::Cache;
@@ -36,12 +36,19 @@ pub struct Principal {
     pub is_operator: bool,
     /// The user's roles in the tenant.
     pub roles: Vec<Role>,
+    /// The grant under which an operator acts in the tenant; the roles are the grant's then.
+    pub grant: Option<BreakGlassGrantId>,
+    /// Whether an operator may do nothing but enrol for the second factor that the service demands.
+    pub must_enrol: bool,
 }
 
 impl Principal {
     /// Returns who acts, for scopes and audit rows.
     pub fn actor(&self) -> Actor {
-        if self.is_operator { Actor::Operator(self.user_id) } else { Actor::User(self.user_id) }
+        match self.is_operator || self.grant.is_some() {
+            true => Actor::Operator(self.user_id),
+            false => Actor::User(self.user_id),
+        }
     }
 }
 
@@ -53,6 +60,7 @@ impl fmt::Debug for Principal {
             .field("tenant", &self.tenant)
             .field("is_operator", &self.is_operator)
             .field("roles", &self.roles)
+            .field("grant", &self.grant)
             .finish_non_exhaustive()
     }
 }
@@ -70,14 +78,16 @@ pub(crate) struct Principals {
     standing: Cache<SessionId, Option<Arc<Standing>>>,
     /// A look-up that was under way while its session ended would put it back; these are refused whatever it found.
     ended: Cache<SessionId, ()>,
+    /// Whether an operator needs a second factor.
+    require_totp: bool,
 }
 
 impl Principals {
-    pub(crate) fn new(time_to_live: Duration) -> Self {
+    pub(crate) fn new(time_to_live: Duration, require_totp: bool) -> Self {
         let standing = Cache::builder().max_capacity(MAX_CACHED_SESSIONS).time_to_live(time_to_live).build();
         let longer = time_to_live.saturating_mul(2).saturating_add(Duration::from_secs(30));
         let ended = Cache::builder().max_capacity(MAX_ENDED_SESSIONS).time_to_live(longer).build();
-        Self { standing, ended }
+        Self { standing, ended, require_totp }
     }
 
     /// Returns the principal of a verified token.
@@ -104,7 +114,9 @@ impl Principals {
         now: DateTime<Utc>,
     ) -> Result<Option<Arc<Principal>>, IdentityError> {
         let looked_up =
-            self.standing.try_get_with(session, async { look_up(db, session).await.map_err(Failed::of) });
+            self.standing.try_get_with(session, async {
+                look_up(db, session, self.require_totp).await.map_err(Failed::of)
+            });
         let standing = looked_up.await.map_err(|failed| IdentityError::Database(failed.0.clone()))?;
         let standing =
             standing.filter(|standing| standing.expires_at > now && !self.ended.contains_key(&session));
@@ -119,9 +131,14 @@ impl Principals {
         now: DateTime<Utc>,
     ) -> Result<Option<Arc<Principal>>, IdentityError> {
         // Not only forgotten: a look-up under way, which began before the session, would put its absence back.
-        let standing = look_up(db, session).await?;
+        let standing = look_up(db, session, self.require_totp).await?;
         self.standing.insert(session, standing).await;
         self.standing(db, session, now).await
+    }
+
+    /// Looks a session up anew at its next use.
+    pub(crate) async fn forget(&self, session: SessionId) {
+        self.standing.invalidate(&session).await;
     }
 
     /// Refuses these sessions from now on.
@@ -155,32 +172,45 @@ struct Row {
     expires_at: DateTime<Utc>,
     is_operator: bool,
     roles: Option<String>,
+    grant_id: Option<BreakGlassGrantId>,
+    has_totp: bool,
 }
 
 /// Reads a session that has not been ended, its enabled user, and what the user is where the session is.
-async fn look_up(db: &SystemConnection, session: SessionId) -> Result<Option<Arc<Standing>>, DbErr> {
+async fn look_up(
+    db: &SystemConnection,
+    session: SessionId,
+    require_totp: bool,
+) -> Result<Option<Arc<Standing>>, DbErr> {
     let row: Option<Row> = db
         .query_one(raw_sql!(
             Postgres,
-            r#"SELECT s.user_id, s.tenant_id, s.expires_at, u.is_operator,
-                      array_to_string(m.roles, ',') AS roles
+            r#"SELECT s.user_id, s.tenant_id, s.expires_at, u.is_operator, s.grant_id,
+                      array_to_string(CASE WHEN s.grant_id IS NULL THEN m.roles ELSE g.roles END, ',') AS roles,
+                      EXISTS (SELECT FROM public.totp_secrets AS f
+                              WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL) AS has_totp
                FROM public.sessions AS s
                JOIN public.users AS u ON u.id = s.user_id
                LEFT JOIN public.memberships AS m ON m.user_id = s.user_id AND m.tenant_id = s.tenant_id
+               LEFT JOIN public.break_glass_grants AS g ON g.id = s.grant_id
                WHERE s.id = {session}
                  AND s.revoked_at IS NULL
                  AND u.disabled_at IS NULL
-                 AND CASE WHEN s.tenant_id IS NULL THEN u.is_operator ELSE m.user_id IS NOT NULL END"#
+                 AND CASE WHEN s.grant_id IS NOT NULL THEN u.is_operator AND g.ended_at IS NULL
+                          WHEN s.tenant_id IS NULL THEN u.is_operator
+                          ELSE m.user_id IS NOT NULL END"#
         ))
         .await?;
     Ok(row.map(|row| {
-        let Row { user_id, tenant_id, expires_at, is_operator, roles } = row;
+        let Row { user_id, tenant_id, expires_at, is_operator, roles, grant_id, has_totp } = row;
         let principal = Principal {
             user_id,
             session_id: session,
             tenant: tenant_id,
             is_operator: is_operator && tenant_id.is_none(),
             roles: roles.as_deref().map(membership::from_text).unwrap_or_default(),
+            grant: grant_id,
+            must_enrol: require_totp && is_operator && tenant_id.is_none() && !has_totp,
         };
         Arc::new(Standing { principal: Arc::new(principal), expires_at })
     }))

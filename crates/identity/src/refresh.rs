@@ -111,7 +111,7 @@ impl Identity {
             tenant: presented.tenant_id,
             expires_at: presented.session_expires_at,
             source: origin.source,
-            grant: None,
+            grant: presented.grant_id,
         };
         self.make_tokens(tx, &session).await.map(Exchange::Done)
     }
@@ -147,6 +147,10 @@ impl Identity {
         // An issuer that names the tenant has vouched for the person in that one only.
         if store::is_confined(tx, principal.session_id).await? {
             return Err(IdentityError::NoMembership);
+        }
+        // A grant is for one tenant.
+        if live.grant_id.is_some() {
+            return Err(IdentityError::NotFound { thing: "tenant" });
         }
         let belongings = membership::list_for_user(tx, principal.user_id).await?;
         let wanted = belongings.into_iter().find(|belonging| belonging.slug == *tenant);
@@ -204,7 +208,8 @@ impl Identity {
         let Some(presented) = session::present(&self.app, &digest).await? else {
             return Ok(());
         };
-        let as_operator = presented.is_operator && presented.tenant_id.is_none();
+        let as_operator =
+            presented.is_operator && (presented.tenant_id.is_none() || presented.grant_id.is_some());
         let user = presented.user_id;
         let actor = if as_operator { Actor::Operator(user) } else { Actor::User(user) };
         let leaving = Leaving { session: presented.session_id, user, tenant: presented.tenant_id, actor };

@@ -22,8 +22,8 @@ const NONCE_BYTES: usize = 12;
 /// For what a value is sealed; each purpose has a key of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Purpose {
-    #[cfg(test)]
-    Other,
+    /// The shared secret of one-time passwords; the row is the user.
+    TotpSecret,
     /// Mail that waits; the row is the mail.
     Mail,
 }
@@ -31,8 +31,7 @@ pub(crate) enum Purpose {
 impl Purpose {
     fn name(self) -> &'static [u8] {
         match self {
-            #[cfg(test)]
-            Self::Other => b"identity: other",
+            Self::TotpSecret => b"identity: totp secret",
             Self::Mail => b"identity: waiting mail",
         }
     }
@@ -99,7 +98,7 @@ mod tests {
         let sealed = keys.seal(Purpose::Mail, row, b"hello").unwrap();
         assert_eq!(keys.open(Purpose::Mail, row, &sealed).unwrap(), b"hello");
         assert_eq!(keys.open(Purpose::Mail, other, &sealed), None);
-        assert_eq!(keys.open(Purpose::Other, row, &sealed), None);
+        assert_eq!(keys.open(Purpose::TotpSecret, row, &sealed), None);
         assert_eq!(SealingKeys::new([8; KEY_BYTES]).open(Purpose::Mail, row, &sealed), None);
         for at in 0..sealed.len() {
             let mut changed = sealed.clone();
@@ -114,10 +113,10 @@ mod tests {
     fn a_retired_key_opens_and_no_longer_seals() {
         let row = Uuid::now_v7();
         let old = SealingKeys::new([7; KEY_BYTES]);
-        let sealed = old.seal(Purpose::Other, row, b"x").unwrap();
+        let sealed = old.seal(Purpose::TotpSecret, row, b"x").unwrap();
         let keys = SealingKeys::new([8; KEY_BYTES]).with_retired([7; KEY_BYTES]);
-        assert_eq!(keys.open(Purpose::Other, row, &sealed).unwrap(), b"x");
-        let fresh = keys.seal(Purpose::Other, row, b"x").unwrap();
-        assert_eq!(old.open(Purpose::Other, row, &fresh), None);
+        assert_eq!(keys.open(Purpose::TotpSecret, row, &sealed).unwrap(), b"x");
+        let fresh = keys.seal(Purpose::TotpSecret, row, b"x").unwrap();
+        assert_eq!(old.open(Purpose::TotpSecret, row, &fresh), None);
     }
 }

@@ -25,6 +25,10 @@ pub(crate) enum End {
     MembershipRevoked,
     /// The user is no operator any more.
     OperatorRevoked,
+    /// The account has got another second factor.
+    FactorChanged,
+    /// The grant under which an operator acted was ended.
+    GrantEnded,
 }
 
 impl End {
@@ -36,6 +40,8 @@ impl End {
             Self::Disabled => "disabled",
             Self::MembershipRevoked => "membership_revoked",
             Self::OperatorRevoked => "operator_revoked",
+            Self::FactorChanged => "factor_changed",
+            Self::GrantEnded => "grant_ended",
         }
     }
 }
@@ -100,7 +106,9 @@ pub(crate) struct Presented {
     pub(crate) token_expires_at: DateTime<Utc>,
     pub(crate) session_expires_at: DateTime<Utc>,
     pub(crate) revoked_at: Option<DateTime<Utc>>,
-    /// Whether the account is enabled, and a member of the tenant or, without a tenant, an operator.
+    /// The grant under which an operator acts in the tenant.
+    pub(crate) grant_id: Option<BreakGlassGrantId>,
+    /// Whether the account is enabled, and a member of the tenant or, without a tenant or under a grant, an operator.
     pub(crate) entitled: bool,
     pub(crate) is_operator: bool,
     pub(crate) tenant_slug: Option<String>,
@@ -115,7 +123,9 @@ pub(crate) async fn present(db: &impl SystemExecutor, digest: &[u8]) -> Result<O
         Postgres,
         r#"SELECT s.id AS session_id, s.family_id, s.user_id, s.tenant_id, r.used_at,
                   r.expires_at AS token_expires_at, s.expires_at AS session_expires_at, s.revoked_at,
-                  u.disabled_at IS NULL AND CASE WHEN s.tenant_id IS NULL THEN u.is_operator
+                  s.grant_id,
+                  u.disabled_at IS NULL AND CASE WHEN s.grant_id IS NOT NULL THEN u.is_operator AND g.ended_at IS NULL
+                                                 WHEN s.tenant_id IS NULL THEN u.is_operator
                                                  ELSE m.user_id IS NOT NULL END AS entitled,
                   u.is_operator, t.slug AS tenant_slug, t.status AS tenant_status
            FROM public.refresh_tokens AS r
@@ -123,6 +133,7 @@ pub(crate) async fn present(db: &impl SystemExecutor, digest: &[u8]) -> Result<O
            JOIN public.users AS u ON u.id = s.user_id
            LEFT JOIN public.memberships AS m ON m.user_id = s.user_id AND m.tenant_id = s.tenant_id
            LEFT JOIN public.tenants AS t ON t.id = s.tenant_id
+           LEFT JOIN public.break_glass_grants AS g ON g.id = s.grant_id
            WHERE r.token_hash = {digest}
            FOR UPDATE OF r, s"#
     ))
@@ -153,6 +164,7 @@ pub(crate) async fn use_token(
 pub(crate) struct Live {
     pub(crate) family_id: SessionId,
     pub(crate) expires_at: DateTime<Utc>,
+    pub(crate) grant_id: Option<BreakGlassGrantId>,
 }
 
 /// Finds a session that is alive, and keeps it so until the transaction ends.
@@ -163,7 +175,7 @@ pub(crate) async fn find_live(
 ) -> Result<Option<Live>, DbErr> {
     db.query_one(raw_sql!(
         Postgres,
-        r#"SELECT family_id, expires_at
+        r#"SELECT family_id, expires_at, grant_id
            FROM public.sessions
            WHERE id = {id} AND revoked_at IS NULL AND expires_at > {now}
            FOR SHARE"#
@@ -296,6 +308,26 @@ pub(crate) async fn alive_in(
         ))
         .await?;
     Ok(rows.into_iter().map(|row| row.id).collect())
+}
+
+/// Ends every session under a grant, and returns those that were alive.
+pub(crate) async fn end_under(
+    db: &impl SystemExecutor,
+    grant: BreakGlassGrantId,
+    end: End,
+    now: DateTime<Utc>,
+) -> Result<Vec<SessionId>, DbErr> {
+    let reason = end.as_str();
+    end_until_none(db, || {
+        raw_sql!(
+            Postgres,
+            r#"UPDATE public.sessions
+               SET revoked_at = {now}, revoked_reason = {reason}
+               WHERE grant_id = {grant} AND revoked_at IS NULL
+               RETURNING id"#
+        )
+    })
+    .await
 }
 
 /// Ends every session of a user that rests on being an operator, and returns those that were alive.

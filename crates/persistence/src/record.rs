@@ -46,6 +46,7 @@ pub async fn record(tx: &TenantTransaction, scope: &TenantScope, change: Change)
     let actor_id = scope.actor.user_id().map(|id| id.uuid());
     let actor_job = scope.actor.job();
     let session_id = scope.session_id.map(|id| id.uuid());
+    let break_glass_id = scope.break_glass_id.map(|id| id.uuid());
     let request_id = scope.request_id.uuid();
     let source = scope.source.map(|address| address.to_string());
     let Change { event, aggregate, aggregate_id, patient_id, before, after, payload } = change;
@@ -57,10 +58,10 @@ pub async fn record(tx: &TenantTransaction, scope: &TenantScope, change: Change)
         Postgres,
         r#"WITH audit AS (
                INSERT INTO public.audit_logs
-                   (actor_kind, actor_id, actor_job, session_id, action, entity, entity_id, patient_id, request_id,
-                    source_address, before, after)
-               VALUES ({actor_kind}, {actor_id}, {actor_job}, {session_id}, {event}, {aggregate}, {aggregate_id}, {patient_id},
-                       {request_id}, CAST({source} AS inet), {before}, {after})
+                   (actor_kind, actor_id, actor_job, session_id, break_glass_id, action, entity, entity_id, patient_id,
+                    request_id, source_address, before, after)
+               VALUES ({actor_kind}, {actor_id}, {actor_job}, {session_id}, {break_glass_id}, {event}, {aggregate},
+                       {aggregate_id}, {patient_id}, {request_id}, CAST({source} AS inet), {before}, {after})
            )
            INSERT INTO outbox (id, event_type, aggregate, aggregate_id, payload, created_at)
            VALUES ({id}, {event}, {aggregate}, {aggregate_id}, {payload}, {now})"#

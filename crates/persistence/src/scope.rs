@@ -5,7 +5,7 @@ use std::{net::IpAddr, sync::Arc};
 use chrono::{DateTime, Utc};
 use clinicx_types::{
     clock::{Clock, IdSource, RandomIds, SystemClock},
-    id::{RequestId, SessionId, TenantId, UserId},
+    id::{BreakGlassGrantId, RequestId, SessionId, TenantId, UserId},
     money::Currency,
     name::TenantSlug,
     permission::{Permission, PermissionSet},
@@ -67,6 +67,8 @@ pub struct TenantScope {
     pub actor: Actor,
     /// The log-in from which the request came, for audit rows.
     pub session_id: Option<SessionId>,
+    /// The break-glass grant under which an operator acts here.
+    pub break_glass_id: Option<BreakGlassGrantId>,
     /// What the actor may do.
     pub permissions: PermissionSet,
     /// The request or job, for audit rows and logs.
@@ -96,6 +98,7 @@ impl TenantScope {
             locale: locale.into(),
             actor: Actor::System(job),
             session_id: None,
+            break_glass_id: None,
             permissions,
             request_id: RequestId::new(RandomIds.next()),
             source: None,

@@ -129,8 +129,12 @@ impl Gate<'_> {
         caller: &Caller,
         entry: Option<Arc<TenantEntry>>,
     ) -> Result<Option<(Arc<TenantEntry>, TenantScope)>, ApiError> {
+        if self.operation.closed_to_grants && caller.grant_id.is_some() {
+            return Err(denied("break_glass_restricted"));
+        }
         match self.operation.access {
             Access::Public | Access::Authenticated => return Ok(None),
+            Access::Operator if caller.must_enrol => return Err(denied("totp_enrolment_required")),
             // A platform token names no tenant; whoever also works in a clinic needs one for each.
             Access::Operator if caller.operator && caller.tenant_id.is_none() => return Ok(None),
             Access::Operator => return Err(denied("permission_denied")),
@@ -164,6 +168,7 @@ impl Gate<'_> {
             locale: Arc::clone(&entry.locale),
             actor: context::actor(caller),
             session_id: caller.session_id,
+            break_glass_id: caller.grant_id,
             permissions,
             request_id: self.seen.request_id,
             source: self.seen.source,

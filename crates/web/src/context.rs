@@ -258,9 +258,10 @@ impl TenantCx {
     }
 }
 
-/// Returns the caller as an actor: an operator who has logged in to a clinic acts as its user there.
+/// Returns the caller as an actor: an operator who has logged in to a clinic acts as its user there, and one who was
+/// let in by a grant as an operator.
 pub(crate) fn actor(caller: &Caller) -> Actor {
-    if caller.operator && caller.tenant_id.is_none() {
+    if caller.grant_id.is_some() || (caller.operator && caller.tenant_id.is_none()) {
         Actor::Operator(caller.user_id)
     } else {
         Actor::User(caller.user_id)

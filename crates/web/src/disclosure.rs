@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, net::IpAddr};
 
 use clinicx_persistence::Actor;
-use clinicx_types::id::{RequestId, SessionId, TenantId};
+use clinicx_types::id::{BreakGlassGrantId, RequestId, SessionId, TenantId};
 use url::form_urlencoded;
 use uuid::Uuid;
 
@@ -56,6 +56,8 @@ pub struct Disclosure {
     pub actor: Actor,
     /// The log-in from which the request came.
     pub session_id: Option<SessionId>,
+    /// The grant under which an operator asked.
+    pub grant_id: Option<BreakGlassGrantId>,
     /// The tenant whose data it is.
     pub tenant_id: Option<TenantId>,
     /// The request.
@@ -103,6 +105,7 @@ pub(crate) async fn leave(incoming: &Incoming, reply: Reply) -> Result<Reply, Ap
         filters: filters(operation, incoming.http.query_string()),
         actor: context::actor(caller),
         session_id: caller.session_id,
+        grant_id: caller.grant_id,
         tenant_id: reply.concerns.or(caller.tenant_id),
         request_id: request.request_id,
         source: request.source,

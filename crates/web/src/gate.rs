@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 use async_trait::async_trait;
 use clinicx_persistence::{Actor, TenantConnection, TenantTarget};
 use clinicx_types::{
-    id::{RequestId, SessionId, TenantId, UserId},
+    id::{BreakGlassGrantId, RequestId, SessionId, TenantId, UserId},
     money::Currency,
     name::{ModuleName, TenantSlug},
     permission::Role,
@@ -26,6 +26,10 @@ pub struct Caller {
     pub operator: bool,
     /// What the user is in that tenant.
     pub roles: Vec<Role>,
+    /// The grant under which an operator acts in that tenant.
+    pub grant_id: Option<BreakGlassGrantId>,
+    /// Whether an operator may do nothing on the platform before a second factor is enrolled.
+    pub must_enrol: bool,
 }
 
 /// What the kit needs to know of a tenant.
@@ -85,6 +89,8 @@ pub struct Denial {
     pub actor: Actor,
     /// The log-in from which the request came.
     pub session_id: Option<SessionId>,
+    /// The grant under which an operator asked.
+    pub grant_id: Option<BreakGlassGrantId>,
     /// The tenant of the token.
     pub tenant_id: Option<TenantId>,
     /// The request.

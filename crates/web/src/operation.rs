@@ -107,6 +107,7 @@ pub struct Operation {
     pub(crate) summary: &'static str,
     pub(crate) description: &'static str,
     pub(crate) access: Option<Access>,
+    pub(crate) closed_to_grants: bool,
     pub(crate) idempotency: Idempotency,
     pub(crate) if_match: IfMatch,
     pub(crate) trace: Option<Trace>,
@@ -158,6 +159,7 @@ impl Operation {
             summary: "",
             description: "",
             access: None,
+            closed_to_grants: false,
             idempotency: Idempotency::None,
             if_match: IfMatch::None,
             trace: None,
@@ -183,6 +185,12 @@ impl Operation {
     /// Says who may call it; there is no default.
     pub fn access(self, access: Access) -> Self {
         Self { access: Some(access), ..self }
+    }
+
+    /// Says that an operator whom a break-glass grant has let in may not call it, because what it does would outlive
+    /// the grant: 403 `break_glass_restricted`.
+    pub fn closed_to_grants(self) -> Self {
+        Self { closed_to_grants: true, ..self }.errors(&["break_glass_restricted"])
     }
 
     /// Says what it does with `Idempotency-Key`.

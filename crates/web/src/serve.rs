@@ -190,6 +190,7 @@ async fn leave_trace(kit: &Kit, operation: &'static str, caller: &Caller, code: 
         operation,
         actor: context::actor(caller),
         session_id: caller.session_id,
+        grant_id: caller.grant_id,
         tenant_id: caller.tenant_id,
         request_id: seen.request_id,
         source: seen.source,

@@ -50,6 +50,11 @@ pub enum UserCommand {
         #[arg(long)]
         password_stdin: bool,
     },
+    /// Take the second factor of an account away whose owner has lost it; its sessions end
+    ResetTotp {
+        /// The address
+        email: String,
+    },
 }
 
 /// Carries it out.
@@ -114,6 +119,13 @@ async fn carry_out(platform: &Platform, command: UserCommand, output: &Output) -
             let password = typed()?;
             platform.identity.set_password(&scope, user.id, &password, None).await.map_err(said)?;
             output.one(&json!({"email": email, "password": "set", "sessions": "ended"}));
+        }
+        UserCommand::ResetTotp { email } => {
+            let scope = IdentityScope::system("user reset-totp");
+            let found = user::find_by_email(&platform.app, &email).await.map_err(said)?;
+            let user = found.ok_or(IdentityError::NotFound { thing: "user" }).map_err(no_account)?;
+            platform.identity.reset_totp(&scope, user.id).await.map_err(said)?;
+            output.one(&json!({"email": email, "totp": "removed", "sessions": "ended"}));
         }
     }
     Ok(Outcome::Done)

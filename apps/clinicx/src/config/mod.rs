@@ -278,6 +278,9 @@ pub struct AuthConfig {
     pub access_token_ttl: Duration,
     /// The OpenID Connect issuers from which people may come.
     pub oidc: Vec<OidcConfig>,
+    /// Whether an operator of the platform may do nothing before a second factor is enrolled; by default in
+    /// production alone.
+    pub require_operator_totp: Option<bool>,
 }
 
 impl Default for AuthConfig {
@@ -288,6 +291,7 @@ impl Default for AuthConfig {
             access_token_ttl: Duration::from_secs(10 * 60),
             oidc: Vec::new(),
             previous_token_key: None,
+            require_operator_totp: None,
         }
     }
 }

@@ -51,6 +51,7 @@ fn passwords(slot: &Slot) -> [Operation; 3] {
     [
         Operation::post("/auth/password", "change_password")
             .summary("Change one's own password")
+            .closed_to_grants()
             .description("Every other session of the account ends. A wrong present password counts as a failed log-in.")
             .access(Access::Authenticated)
             .idempotency(Idempotency::Brief)

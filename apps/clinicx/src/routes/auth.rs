@@ -1,5 +1,6 @@
 //! Logging in and out, and who one is.
 
+use clinicx_core::permission::USER_WRITE;
 use clinicx_identity::{
     IdentityError, LoginRequest, Me, Origin, Principal, RefreshRequest, SwitchRequest, Tokens,
 };
@@ -30,6 +31,8 @@ pub fn module(slot: &Slot) -> HttpModule {
             .answers::<Tokens>(200)
             .errors(&[
                 "invalid_credentials",
+                "totp_required",
+                "invalid_totp",
                 "tenant_required",
                 "tenant_mismatch",
                 "no_membership",
@@ -53,6 +56,7 @@ pub fn module(slot: &Slot) -> HttpModule {
             .handler(move |cx: CallerCx| logout(logout_.clone(), cx)),
         known("/auth/switch", "switch_tenant")
             .summary("Get tokens for another tenant to which one belongs")
+            .closed_to_grants()
             .answers::<Tokens>(200)
             .errors(&["not_found", "tenant_suspended", "tenant_gone"])
             .handler(move |cx: CallerCx, body: Body<SwitchRequest>| switch(switch_.clone(), cx, body)),
@@ -84,6 +88,8 @@ pub(super) fn principal(cx: &CallerCx) -> Result<Principal, ApiError> {
         tenant: caller.tenant_id,
         is_operator: caller.operator,
         roles: caller.roles.clone(),
+        grant: caller.grant_id,
+        must_enrol: caller.must_enrol,
     })
 }
 
@@ -175,10 +181,16 @@ async fn me(slot: Slot, cx: CallerCx) -> Result<Reply, ApiError> {
         },
         None => None,
     };
+    let guest = cx.caller().grant_id.is_some();
     // A right of a module that the tenant does not have opens nothing.
     let permissions = tenant.map_or_else(Vec::new, |tenant| {
         let rules = platform.modules.permissions_of(&tenant.modules);
-        PermissionSet::of_roles(&me.roles, rules).iter().map(|permission| permission.0).collect()
+        let all = PermissionSet::of_roles(&me.roles, rules);
+        // What would outlive a grant is closed to whoever came in by one.
+        all.iter()
+            .filter(|permission| !guest || *permission != USER_WRITE)
+            .map(|permission| permission.0)
+            .collect()
     });
     Ok(Reply::ok(&MeWithPermissions { me, permissions }))
 }

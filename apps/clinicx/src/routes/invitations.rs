@@ -28,12 +28,14 @@ pub fn module(slot: &Slot) -> HttpModule {
             .handler(move |cx: TenantCx, wanted: List<Wanted>| list(listing.clone(), cx, wanted)),
         Operation::delete("/invitations/{id}", "revoke_invitation")
             .summary("Take an invitation back")
+            .closed_to_grants()
             .access(Access::Tenant(USER_WRITE))
             .answers_empty(204)
             .errors(&["not_found", "owner_required"])
             .handler(move |cx: TenantCx, id: Path<InvitationId>| revoke(revoking.clone(), cx, id)),
         Operation::post("/invitations/{id}/resend", "resend_invitation")
             .summary("Send an invitation again, with a new link in place of the old one")
+            .closed_to_grants()
             .access(Access::Tenant(USER_WRITE))
             .answers::<Invitation>(200)
             .errors(&["not_found", "owner_required", "mail_not_configured"])

@@ -26,6 +26,7 @@ pub fn module(slot: &Slot) -> HttpModule {
                 "Whoever has an account belongs to the tenant at once and is told by mail; everybody else is invited \
                  by mail, and belongs to it when the invitation is accepted.",
             )
+            .closed_to_grants()
             .access(write)
             .answers::<Taken>(201)
             .errors(&["owner_required", "already_member", "already_invited", "mail_not_configured"])
@@ -49,6 +50,7 @@ pub fn module(slot: &Slot) -> HttpModule {
                 "Only an owner makes or unmakes an owner, nobody gives themselves more than they have, and the last \
                  owner stays one. What the user may do changes within five seconds.",
             )
+            .closed_to_grants()
             .access(write)
             .answers::<TenantUser>(200)
             .errors(&["not_found", "owner_required", "own_roles", "last_owner"])
@@ -57,6 +59,7 @@ pub fn module(slot: &Slot) -> HttpModule {
             }),
         Operation::delete("/users/{id}", "delete_user")
             .summary("Take a user out of the tenant; the user's sessions in it end")
+            .closed_to_grants()
             .access(write)
             .answers_empty(204)
             .errors(&["not_found", "owner_required", "last_owner"])

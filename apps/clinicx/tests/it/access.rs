@@ -145,7 +145,7 @@ impl World {
         leaving.insert("foreign", token(&log_in(owner_of(&other_slug)).await));
         let again = anonymous.login(json!({"email": OPERATOR.0, "password": OPERATOR.1})).await;
         leaving.insert("operator", token(&again));
-        let things = add_things(&owner).await;
+        let things = add_things(&owner, &operator, &slug).await;
         Self { anonymous, tokens, leaving, slug, other_slug, things }
     }
 
@@ -298,7 +298,7 @@ async fn add_members(config: &Config, tenant: &TenantId) {
 }
 
 /// Makes one thing of each kind.
-async fn add_things(owner: &Api) -> BTreeMap<&'static str, String> {
+async fn add_things(owner: &Api, operator: &Api, slug: &str) -> BTreeMap<&'static str, String> {
     let mut things = BTreeMap::new();
     let make = async |path: String, body: Value| {
         let made = owner.post(&path, body).await.expect(201);
@@ -324,6 +324,11 @@ async fn add_things(owner: &Api) -> BTreeMap<&'static str, String> {
     things.insert("users", me["id"].as_str().unwrap().to_owned());
     let guest = json!({"email": "guest@here.example.org", "full_name": "G", "roles": ["nurse"]});
     things.insert("invitations", make("/users".to_owned(), guest).await);
+    let grant = json!({"reason": "a table of who may do what", "minutes": 60});
+    let grant = operator.post(&format!("/platform/tenants/{slug}/break-glass"), grant).await.expect(201);
+    for collection in ["break-glass-grants", "break-glass"] {
+        things.insert(collection, grant["id"].as_str().unwrap().to_owned());
+    }
     let sessions = owner.get("/auth/sessions").await.expect(200);
     things.insert("sessions", sessions["items"][0]["id"].as_str().unwrap().to_owned());
     things

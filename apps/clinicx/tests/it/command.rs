@@ -403,7 +403,7 @@ fn every_command_explains_itself() {
     for (group, commands) in [
         ("migrate", &["system", "tenants", "status"][..]),
         ("tenant", &["create", "list", "show", "suspend", "resume", "archive", "restore", "purge"]),
-        ("user", &["create", "grant", "reset-password"]),
+        ("user", &["create", "grant", "reset-password", "reset-totp"]),
         ("audit", &["checkpoint", "verify", "public-key", "prove", "prune"]),
     ] {
         for command in commands {

@@ -101,6 +101,18 @@ pub(crate) async fn start(config: Config) -> String {
     receiver.await.expect("the service starts")
 }
 
+/// Returns the one-time password of now for a secret in base32.
+pub(crate) fn code_of(secret: &str) -> String {
+    code_at(secret, std::time::UNIX_EPOCH.elapsed().unwrap().as_secs())
+}
+
+/// Returns the one-time password of a time in seconds.
+pub(crate) fn code_at(secret: &str, time_s: u64) -> String {
+    let secret = totp_rs::Secret::try_from_base32(secret).unwrap();
+    let totp = totp_rs::Builder::new().with_secret(secret).build_noncompliant();
+    totp.generate(time_s).to_string()
+}
+
 /// An answer, read to its end.
 #[derive(Debug)]
 pub(crate) struct Answer {

@@ -15,6 +15,7 @@ pub(crate) fn entry(request: Uuid, tenant: Option<TenantId>) -> Entry {
         tenant_id: tenant,
         actor: Actor::User(UserId::new(Uuid::from_u128(1))),
         session_id: None,
+        break_glass_id: None,
         action: "patient.listed".into(),
         entity: "patient",
         entity_id: None,

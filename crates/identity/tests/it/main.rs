@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that can't be set up can only fail")]
 
 mod account;
+mod break_glass;
 mod lockout;
 mod login;
 mod own_account;
 mod reset;
 mod session;
 mod support;
+mod totp;

@@ -233,6 +233,7 @@ pub(crate) fn request(email: &str, password: &str, tenant: Option<&str>) -> Logi
         tenant: tenant.map(|slug| slug.parse().unwrap()),
         email: email.to_owned(),
         password: Password::new(password),
+        totp: None,
     }
 }
 

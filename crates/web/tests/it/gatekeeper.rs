@@ -50,6 +50,8 @@ impl Gatekeeper for FakeGatekeeper {
             tenant_id: tenant.map(|id| TenantId::new(Uuid::from_u128(id))),
             operator: token == "operator",
             roles,
+            grant_id: None,
+            must_enrol: false,
         })
     }
 

@@ -5,17 +5,21 @@ use std::sync::Mutex;
 use actix_web::test::TestRequest;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use clinicx_identity::{
-    IdentityScope, Mail, MailError, Mailer, NewAccount, NewMember, Password, TakenIn, membership,
+    IdentityScope, Mail, MailError, Mailer, NewAccount, NewGrant, NewMember, Origin, Password, TakenIn,
+    membership,
 };
 use clinicx_persistence::SystemExecutor;
-use clinicx_types::{id::UserId, permission::Role};
+use clinicx_types::{
+    id::{RequestId, UserId},
+    permission::Role,
+};
 use clinicx_web::api::OperationFacts;
 use sea_orm::raw_sql;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::handlers::{Bench, bearing};
-use crate::support::PASSWORD;
+use crate::support::{PASSWORD, code_of};
 
 /// The operations of a tenant whose rows are in the system schema: no transaction of the tenant's is broken off.
 pub(super) const ON_THE_SYSTEM_SCHEMA: &[&str] = &[
@@ -27,6 +31,8 @@ pub(super) const ON_THE_SYSTEM_SCHEMA: &[&str] = &[
     "list_invitations",
     "revoke_invitation",
     "resend_invitation",
+    "list_break_glass_grants",
+    "end_break_glass_grant",
 ];
 
 /// Keeps the newest mail.
@@ -100,7 +106,38 @@ impl Bench {
                 let body = json!({"email": unique_email(), "full_name": "N", "roles": ["nurse"]});
                 bearing(plain.set_json(body), &self.administrator)
             }
-            "list_users" | "list_invitations" => bearing(plain, &self.administrator),
+            "begin_totp" => {
+                let (_, tokens) = self.newcomer().await;
+                let body = json!({"current_password": PASSWORD});
+                bearing(plain.set_json(body), tokens["access_token"].as_str().unwrap())
+            }
+            "confirm_totp" => {
+                let (_, tokens) = self.newcomer().await;
+                let code = self.begun(&tokens).await;
+                bearing(plain.set_json(json!({"code": code})), tokens["access_token"].as_str().unwrap())
+            }
+            "disable_totp" => {
+                let (_, tokens) = self.newcomer().await;
+                let code = self.begun(&tokens).await;
+                let origin = Origin { request_id: RequestId::new(Uuid::now_v7()), source: None };
+                let identity = &self.platform.identity;
+                let principal =
+                    identity.authenticate(tokens["access_token"].as_str().unwrap()).await.unwrap();
+                let codes = identity.confirm_totp(&principal, &code, &origin).await.unwrap();
+                let body = json!({"current_password": PASSWORD, "code": codes.recovery_codes[0]});
+                bearing(plain.set_json(body), tokens["access_token"].as_str().unwrap())
+            }
+            "open_break_glass" => {
+                let request = TestRequest::post().uri(&facts.path.replace("{slug}", &self.slug));
+                let body = json!({"reason": "a sweep of the handlers", "minutes": 5});
+                bearing(request.set_json(body), &self.operator)
+            }
+            "end_break_glass" => bearing(request(&self.granted().await), &self.operator),
+            "end_break_glass_grant" => bearing(request(&self.granted().await), &self.administrator),
+            "list_break_glass" => bearing(plain, &self.operator),
+            "list_users" | "list_invitations" | "list_break_glass_grants" => {
+                bearing(plain, &self.administrator)
+            }
             "get_user" | "delete_user" => {
                 bearing(request(&self.member().await.to_string()), &self.administrator)
             }
@@ -150,6 +187,25 @@ impl Bench {
         let tenant = self.clinics[0].target.tenant_id;
         membership::grant(&self.platform.app, &scope(), tenant, id, &[Role::Nurse]).await.unwrap();
         (id, self.tokens(json!({"email": email, "password": PASSWORD})).await)
+    }
+
+    /// Begins to enrol the bearer of the tokens and returns the code of the moment.
+    async fn begun(&self, tokens: &Value) -> String {
+        let origin = Origin { request_id: RequestId::new(Uuid::now_v7()), source: None };
+        let identity = &self.platform.identity;
+        let principal = identity.authenticate(tokens["access_token"].as_str().unwrap()).await.unwrap();
+        let enrolment = identity.enrol_totp(&principal, &Password::new(PASSWORD), &origin).await.unwrap();
+        code_of(&enrolment.secret)
+    }
+
+    /// Lets the operator into the first clinic and returns the grant's id.
+    async fn granted(&self) -> String {
+        let origin = Origin { request_id: RequestId::new(Uuid::now_v7()), source: None };
+        let identity = &self.platform.identity;
+        let principal = identity.authenticate(&self.operator).await.unwrap();
+        let tenant = self.slug.parse().unwrap();
+        let new = NewGrant { tenant: &tenant, reason: "a sweep of the handlers", minutes: 5, roles: None };
+        identity.break_glass(&principal, new, &origin).await.unwrap().0.id.to_string()
     }
 
     /// Invites somebody to the first clinic.

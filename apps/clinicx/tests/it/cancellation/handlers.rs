@@ -40,7 +40,7 @@ pub(super) struct Bench {
     pub(super) operator: String,
     /// An administrator of both clinics, acting in the first.
     pub(super) administrator: String,
-    slug: String,
+    pub(super) slug: String,
     pub(super) clinics: Vec<Clinic>,
     pub(super) ledger: Ledger,
     pub(super) acknowledged: Vec<Uuid>,
