@@ -174,6 +174,7 @@ struct Row {
     roles: Option<String>,
     grant_id: Option<BreakGlassGrantId>,
     has_totp: bool,
+    by_issuer: bool,
 }
 
 /// Reads a session that has not been ended, its enabled user, and what the user is where the session is.
@@ -188,7 +189,8 @@ async fn look_up(
             r#"SELECT s.user_id, s.tenant_id, s.expires_at, u.is_operator, s.grant_id,
                       array_to_string(CASE WHEN s.grant_id IS NULL THEN m.roles ELSE g.roles END, ',') AS roles,
                       EXISTS (SELECT FROM public.totp_secrets AS f
-                              WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL) AS has_totp
+                              WHERE f.user_id = u.id AND f.confirmed_at IS NOT NULL) AS has_totp,
+                      EXISTS (SELECT FROM public.session_identities AS i WHERE i.session_id = s.id) AS by_issuer
                FROM public.sessions AS s
                JOIN public.users AS u ON u.id = s.user_id
                LEFT JOIN public.memberships AS m ON m.user_id = s.user_id AND m.tenant_id = s.tenant_id
@@ -202,7 +204,7 @@ async fn look_up(
         ))
         .await?;
     Ok(row.map(|row| {
-        let Row { user_id, tenant_id, expires_at, is_operator, roles, grant_id, has_totp } = row;
+        let Row { user_id, tenant_id, expires_at, is_operator, roles, grant_id, has_totp, by_issuer } = row;
         let principal = Principal {
             user_id,
             session_id: session,
@@ -210,7 +212,8 @@ async fn look_up(
             is_operator: is_operator && tenant_id.is_none(),
             roles: roles.as_deref().map(membership::from_text).unwrap_or_default(),
             grant: grant_id,
-            must_enrol: require_totp && is_operator && tenant_id.is_none() && !has_totp,
+            // An issuer asks for further factors itself, and its people have no password to enrol with.
+            must_enrol: require_totp && is_operator && tenant_id.is_none() && !has_totp && !by_issuer,
         };
         Arc::new(Standing { principal: Arc::new(principal), expires_at })
     }))
