@@ -113,10 +113,9 @@ impl Principals {
         session: SessionId,
         now: DateTime<Utc>,
     ) -> Result<Option<Arc<Principal>>, IdentityError> {
-        let looked_up =
-            self.standing.try_get_with(session, async {
-                look_up(db, session, self.require_totp).await.map_err(Failed::of)
-            });
+        let looked_up = self.standing.try_get_with(session, async {
+            look_up(db, session, self.require_totp).await.map_err(Failed::of)
+        });
         let standing = looked_up.await.map_err(|failed| IdentityError::Database(failed.0.clone()))?;
         let standing =
             standing.filter(|standing| standing.expires_at > now && !self.ended.contains_key(&session));

@@ -54,6 +54,7 @@ impl Log {
                     _ => Actor::System("a job"),
                 },
                 session_id: some(3).map(SessionId::new),
+                break_glass_id: None,
                 action: format!("thing.{}", number % 5).into(),
                 entity: "thing",
                 entity_id: some(4),
