@@ -24,6 +24,7 @@ fn production(url: impl Fn(&str) -> String, admin: &str) -> Program {
         .with("CLINICX_DATABASE__ADMIN_URL", admin)
         .with("CLINICX_AUTH__TOKEN_KEY", key(1))
         .with("CLINICX_KEYS__MASTER_KEY", key(2))
+        .with("CLINICX_AUDIT__SIGNING_KEY", key(3))
         .with("CLINICX_HTTP__PORT", "0")
         .with("SOME_PASSWORD", PASSWORD)
 }
