@@ -106,6 +106,18 @@ impl TestDatabase {
         PgConnection::connect_with(&self.superuser_options()).await.expect("connect as the superuser")
     }
 
+    /// Keeps other tests' migrations from mending roles, which belong to the whole cluster, until the returned
+    /// connection is dropped. Roles can be made and changed meanwhile.
+    ///
+    /// # Panics
+    /// When the server can't be reached.
+    pub async fn hold_roles(&self) -> PgConnection {
+        let mut holder = self.superuser().await;
+        let hold = "BEGIN; LOCK TABLE pg_catalog.pg_authid IN ROW EXCLUSIVE MODE";
+        holder.execute(hold).await.expect("hold the roles");
+        holder
+    }
+
     /// Opens a bare connection of one of the system's logins.
     ///
     /// # Panics

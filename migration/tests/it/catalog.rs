@@ -133,6 +133,7 @@ async fn each_gap_is_found() {
         superuser.execute(sqlx::AssertSqlSafe(mend)).await.unwrap();
         assert_eq!(gaps(&test).await, Vec::new(), "after mending {gap}");
     }
+    let _held = test.database.hold_roles().await;
     for (tear, mend, gap) in [
         (
             format!("GRANT UPDATE ON {schema}.patient_consents TO {schema}"),
