@@ -33,6 +33,7 @@ pub(super) const ON_THE_SYSTEM_SCHEMA: &[&str] = &[
     "resend_invitation",
     "list_break_glass_grants",
     "end_break_glass_grant",
+    "list_own_feature_flags",
 ];
 
 /// Keeps the newest mail.
