@@ -220,7 +220,8 @@ impl Identity {
             Some(fitting) => Ok(fitting),
             None if request.totp.is_none() => {
                 let tx = self.app.begin().await?;
-                let recorded = record_refusal(&tx, "totp_required", Some(user), origin).await;
+                let recorded =
+                    record_refusal(&tx, IdentityError::TotpRequired.code(), Some(user), origin).await;
                 settle(tx, recorded.map_err(IdentityError::from)).await?;
                 Err(IdentityError::TotpRequired)
             }
