@@ -24,7 +24,7 @@ use sqlx::{
     ConnectOptions, Connection, Executor, PgConnection,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 /// The database that all others are copied from.
 const TEMPLATE: &str = "clinicx_template";
@@ -106,16 +106,11 @@ impl TestDatabase {
         PgConnection::connect_with(&self.superuser_options()).await.expect("connect as the superuser")
     }
 
-    /// Keeps other tests' migrations from mending roles, which belong to the whole cluster, until the returned
-    /// connection is dropped. Roles can be made and changed meanwhile.
-    ///
-    /// # Panics
-    /// When the server can't be reached.
-    pub async fn hold_roles(&self) -> PgConnection {
-        let mut holder = self.superuser().await;
-        let hold = "BEGIN; LOCK TABLE pg_catalog.pg_authid IN ROW EXCLUSIVE MODE";
-        holder.execute(hold).await.expect("hold the roles");
-        holder
+    /// Keeps the other tests of this program that change or mend roles away until the guard is dropped: roles belong
+    /// to the whole server, and a migration of the system schema in any database mends them.
+    pub async fn hold_roles(&self) -> MutexGuard<'static, ()> {
+        static ROLES: Mutex<()> = Mutex::const_new(());
+        ROLES.lock().await
     }
 
     /// Opens a bare connection of one of the system's logins.

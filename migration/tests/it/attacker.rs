@@ -215,7 +215,7 @@ async fn what_a_login_leaves_in_its_own_defaults_is_found_and_taken_away() {
     let test = TestTenant::builder().database(&TestDatabase::create().await).create().await;
     let (database, schema) = (test.database.clone(), test.tenant.database_schema.as_str());
     let mut app = database.login(SystemRole::App).await;
-    let held = database.hold_roles().await;
+    let _held = database.hold_roles().await;
     // PostgreSQL lets everybody change what its own sessions begin with.
     let leave = format!("ALTER ROLE clinicx_app IN DATABASE {} SET role TO '{schema}'", database.name());
     app.execute(AssertSqlSafe(leave)).await.unwrap();
@@ -228,7 +228,6 @@ async fn what_a_login_leaves_in_its_own_defaults_is_found_and_taken_away() {
     let gap = found.iter().find(|gap| gap.gap == "role_setting").unwrap();
     assert_eq!(gap.detail.as_deref(), Some(format!("clinicx_app role={schema}").as_str()));
     assert!(mend::command(gap, &names).contains("clinicx migrate system"));
-    drop(held);
     system::migrate(&database.superuser_options(), &names).await.unwrap();
     assert_eq!(fence::check_system(&control, &names).await.unwrap(), Vec::new());
     control.close().await;
@@ -240,7 +239,7 @@ async fn what_was_torn_by_hand_is_mended_by_the_command_that_the_check_names() {
     let (database, names, schema) =
         (test.database.clone(), test.database.roles(), test.tenant.database_schema.as_str());
     let mut superuser = database.superuser().await;
-    let held = database.hold_roles().await;
+    let _held = database.hold_roles().await;
     superuser
         .execute(AssertSqlSafe(format!(
             "SET search_path TO {schema};
@@ -277,7 +276,6 @@ async fn what_was_torn_by_hand_is_mended_by_the_command_that_the_check_names() {
     }
     let system_gaps = fence::check_system(&app, &names).await.unwrap();
     assert!(system_gaps.iter().any(|gap| gap.gap == "provisioning_function"), "{system_gaps:?}");
-    drop(held);
 
     system::migrate(&database.superuser_options(), &names).await.unwrap();
     assert_eq!(fence::check_system(&app, &names).await.unwrap(), Vec::new());

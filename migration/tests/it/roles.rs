@@ -17,6 +17,7 @@ async fn sqlstate(connection: &mut PgConnection, statement: &str) -> Option<Stri
 #[tokio::test]
 async fn running_the_bootstrap_again_changes_nothing() {
     let database = TestDatabase::create().await;
+    let _held = database.hold_roles().await;
     roles::bootstrap(&database.superuser_options(), &database.roles()).await.unwrap();
     let report = system::migrate(&database.superuser_options(), &database.roles()).await.unwrap();
     assert!(report.roles && report.applied.is_empty(), "{report:?}");
@@ -25,6 +26,7 @@ async fn running_the_bootstrap_again_changes_nothing() {
 #[tokio::test]
 async fn only_an_administrator_creates_roles() {
     let database = TestDatabase::create().await;
+    let _held = database.hold_roles().await;
     let error =
         roles::bootstrap(&database.login_options(SystemRole::Migrator), &database.roles()).await.unwrap_err();
     assert!(matches!(error, system::SystemMigrationError::NotAdministrator), "{error:?}");
@@ -33,6 +35,7 @@ async fn only_an_administrator_creates_roles() {
 #[tokio::test]
 async fn a_bootstrap_repairs_roles_that_were_changed() {
     let database = TestDatabase::create().await;
+    let _held = database.hold_roles().await;
     let names = system::RoleNames::with_prefix("repaired").unwrap();
     roles::bootstrap(&database.superuser_options(), &names).await.unwrap();
     let mut superuser = database.superuser().await;
@@ -161,6 +164,7 @@ async fn the_backup_login_reads_every_tenant_and_writes_nothing() {
 #[tokio::test]
 async fn a_bootstrap_takes_back_what_was_given_by_hand() {
     let database = TestDatabase::create().await;
+    let _held = database.hold_roles().await;
     let names = system::RoleNames::with_prefix("taken").unwrap();
     roles::bootstrap(&database.superuser_options(), &names).await.unwrap();
     let mut superuser = database.superuser().await;

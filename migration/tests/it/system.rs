@@ -6,6 +6,7 @@ use clinicx_testing::TestDatabase;
 #[tokio::test]
 async fn what_is_pending_is_applied_once_even_by_several_at_once() {
     let database = TestDatabase::create_empty().await;
+    let _held = database.hold_roles().await;
     let (admin, names) = (database.superuser_options(), database.roles());
     let before = system::pending(&admin, &names).await.unwrap();
     assert_eq!(before.first().map(String::as_str), Some("m0001_registry"));
@@ -32,6 +33,7 @@ async fn every_login_that_serves_can_ask_what_is_pending() {
 #[tokio::test]
 async fn the_migrators_login_migrates_without_touching_roles() {
     let database = TestDatabase::create().await;
+    let _held = database.hold_roles().await;
     let report =
         system::migrate(&database.login_options(SystemRole::Migrator), &database.roles()).await.unwrap();
     assert!(!report.roles && report.applied.is_empty(), "{report:?}");
