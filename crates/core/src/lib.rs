@@ -8,6 +8,7 @@
 
 pub mod appointment;
 mod change;
+pub mod charge;
 pub mod error;
 pub mod event;
 pub mod folding;
