@@ -7,6 +7,7 @@
 //! `NEIGHBOUR_RATE` (requests of a tenant each second, 4), `NEIGHBOUR_TENANTS` (20), `NEIGHBOUR_SECONDS` (8) of each of
 //! seven rounds of quiet and of noise.
 
+#![expect(clippy::disallowed_methods, reason = "benchmarks make their own ids and read the machine's clock")]
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

@@ -17,6 +17,7 @@ pub mod modules;
 pub mod observability;
 pub mod provision;
 pub mod routes;
+pub mod said;
 pub mod sealed;
 pub mod sealing;
 pub mod server;

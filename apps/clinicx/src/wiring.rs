@@ -19,7 +19,6 @@ use clinicx_tenancy::{
 };
 use clinicx_types::{
     clock::{RandomIds, SystemClock},
-    error::DomainError,
     name::ClusterName,
 };
 use clinicx_web::ApiError;
@@ -32,6 +31,7 @@ use crate::{
     keys::{self, DataKeys},
     logins::{Login, Logins, unreachable_server},
     mail, modules, observability,
+    said::said,
     sealing::LogKeys,
 };
 
@@ -323,19 +323,6 @@ pub fn owner_login(migrator: &Login, roles: &RoleNames) -> OwnerLogin {
 /// Returns a scope of the service itself, for commands.
 pub fn command_scope(command: &'static str) -> PlatformScope {
     PlatformScope::system(command)
-}
-
-/// Says what a domain error says to its caller, with the wrong parts; its causes stay behind it.
-pub fn said<E: DomainError>(error: E) -> anyhow::Error {
-    let fields = error.fields();
-    let text = match fields.is_empty() {
-        true => error.detail(),
-        false => {
-            let parts = fields.iter().map(|field| format!("{} {}", field.pointer, field.detail));
-            parts.collect::<Vec<_>>().join("; ")
-        }
-    };
-    anyhow::Error::new(error).context(text)
 }
 
 /// One recorder serves the whole process, however many services a test starts in it.

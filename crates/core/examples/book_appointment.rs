@@ -14,7 +14,7 @@
 use std::{env, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use chrono::{Days, Utc};
+use chrono::Days;
 use clinicx_core::{
     CoreError, FACTS,
     appointment::{self, AppointmentFilter, BookAppointment},
@@ -92,7 +92,7 @@ async fn book(
     let patient = patient::create(&tx, scope, cipher, serde_json::from_value(patient)?).await?;
     tx.commit().await?;
 
-    let tomorrow = local_time::local_date(Utc::now(), scope.time_zone) + Days::new(1);
+    let tomorrow = local_time::local_date(scope.now(), scope.time_zone) + Days::new(1);
     for half_hour in 18..48 {
         let start = format!("{tomorrow}T{:02}:{:02}", half_hour / 2, half_hour % 2 * 30);
         let mut wish = BookAppointment::new(patient.id, dentist.id, start);

@@ -165,6 +165,7 @@ fn target_cache() -> Option<PathBuf> {
 }
 
 /// Removes what servers left whose guard was killed too, or whose machine went down.
+#[expect(clippy::disallowed_methods, reason = "the age of a folder is a matter of the machine's clock")]
 fn remove_left_over(temporary: &Path, account: &Account) {
     for entry in fs::read_dir(temporary).into_iter().flatten().flatten() {
         let folder = entry.path();

@@ -66,6 +66,7 @@ pub(crate) fn refuse_status(status: &str) -> Result<(), IdentityError> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make their own ids")]
 mod tests {
     use clinicx_types::error::DomainError;
 

@@ -88,6 +88,7 @@ impl fmt::Debug for SealingKeys {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make their own ids")]
 mod tests {
     use super::*;
 

@@ -262,4 +262,5 @@ fn object<'a, T: Deserialize<'a>>(json: &'a [u8]) -> Result<T, TokenError> {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make their own ids")]
 mod tests;

@@ -3,6 +3,7 @@
 //! `cargo bench -p clinicx-persistence --bench connection`. Both sides take turns in short rounds, so that what
 //! else the machine does meets both; only the ratios mean anything.
 
+#![expect(clippy::disallowed_methods, reason = "benchmarks make their own ids and read the machine's clock")]
 #![expect(
     clippy::expect_used,
     clippy::print_stdout,

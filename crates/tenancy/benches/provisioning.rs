@@ -3,6 +3,7 @@
 //! `cargo bench -p clinicx-tenancy --bench provisioning` prints medians and ratios; every bar is a ratio of at
 //! most 1.5. `CLINICX_BENCH_TENANTS` sets another number than 1,000. Needs `psql` on the PATH.
 
+#![expect(clippy::disallowed_methods, reason = "benchmarks make their own ids and read the machine's clock")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::expect_used, clippy::indexing_slicing, reason = "a benchmark that can't go on has failed")]
 

@@ -68,7 +68,7 @@ impl fmt::Display for TenantStatus {
 
 /// The text names no such thing; it must be one of the words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be one of {0:?}")]
+#[error("must be one of {}", .0.join(", "))]
 pub struct WordError(pub &'static [&'static str]);
 
 impl FromStr for TenantStatus {

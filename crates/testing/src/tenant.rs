@@ -228,6 +228,7 @@ impl TestTenant {
 }
 
 /// Returns a slug that no other test of the server has: roles belong to all databases of it.
+#[expect(clippy::disallowed_methods, reason = "a test's name is its own")]
 pub fn unique_slug() -> String {
     let random = Uuid::new_v4().simple().to_string();
     format!("t-{random}")

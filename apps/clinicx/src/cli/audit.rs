@@ -11,7 +11,7 @@ use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
 use clap::Subcommand;
 use clinicx_audit::{Checkpoint, VerifyingKey, prune, seal::Turn, verify};
 use clinicx_persistence::SystemConnection;
-use clinicx_types::clock::{IdSource, RandomIds};
+use clinicx_types::clock::{Clock, IdSource, RandomIds, SystemClock};
 use serde_json::json;
 use uuid::Uuid;
 
@@ -19,8 +19,9 @@ use super::{Failed, Outcome, Output};
 use crate::{
     config::Config,
     logins::Logins,
+    said::said,
     sealing::LogKeys,
-    wiring::{self, Platform, said},
+    wiring::{self, Platform},
 };
 
 /// What can be done with the audit log.
@@ -161,7 +162,7 @@ async fn prune(
     yes: bool,
     output: &Output,
 ) -> Result<Outcome, Failed> {
-    if before > Utc::now() {
+    if before > SystemClock.now() {
         return Err(Failed::usage(anyhow::anyhow!("--before must lie in the past")));
     }
     let platform = Platform::open_current(config).await?;

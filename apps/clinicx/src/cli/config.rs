@@ -11,10 +11,7 @@ use clinicx_tenancy::{
 use serde_json::{Value, json};
 
 use super::{Failed, Outcome, Output};
-use crate::{
-    config::Config,
-    wiring::{Platform, said},
-};
+use crate::{config::Config, said::said, wiring::Platform};
 
 /// What can be done with configurations.
 #[derive(Debug, Subcommand)]

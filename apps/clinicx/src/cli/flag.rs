@@ -12,10 +12,7 @@ use clinicx_types::{name::TenantSlug, page::PageRequest};
 use serde_json::{Value, json};
 
 use super::{Failed, Outcome, Output};
-use crate::{
-    config::Config,
-    wiring::{Platform, said},
-};
+use crate::{config::Config, said::said, wiring::Platform};
 
 /// On or off.
 #[derive(Clone, Copy, Debug, ValueEnum)]

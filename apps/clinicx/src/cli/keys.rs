@@ -13,11 +13,7 @@ use clinicx_types::{
 use serde::Serialize;
 
 use super::{Failed, Outcome, Output, output::Bar};
-use crate::{
-    config::Config,
-    key_check, modules,
-    wiring::{Platform, said},
-};
+use crate::{config::Config, key_check, modules, said::said, wiring::Platform};
 
 /// What can be done with data keys.
 #[derive(Debug, Subcommand)]

@@ -22,7 +22,8 @@ use crate::{
     config::Config,
     key_check,
     logins::Logins,
-    wiring::{self, Platform, said},
+    said::said,
+    wiring::{self, Platform},
 };
 
 /// What can be migrated.

@@ -15,10 +15,7 @@ use clinicx_types::{
 
 use super::{Failed, Outcome, Output};
 use crate::{
-    config::Config,
-    key_check, provision,
-    routes::platform_tenants::TenantBody,
-    wiring::{Platform, said},
+    config::Config, key_check, provision, routes::platform_tenants::TenantBody, said::said, wiring::Platform,
 };
 
 /// What can be done with tenants.

@@ -10,10 +10,7 @@ use clinicx_types::{name::TenantSlug, permission::Role};
 use serde_json::json;
 
 use super::{Failed, Outcome, Output};
-use crate::{
-    config::Config,
-    wiring::{Platform, said},
-};
+use crate::{config::Config, said::said, wiring::Platform};
 
 /// What can be done with users.
 #[derive(Debug, Subcommand)]

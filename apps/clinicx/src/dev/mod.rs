@@ -25,8 +25,9 @@ use crate::{
     cli::{Output, migrate},
     config::{Config, Secret},
     key_check, provision,
+    said::said,
     server::{Service, Signals, port_problem},
-    wiring::{self, Platform, said},
+    wiring::{self, Platform},
 };
 use clinics::{CLINICS, DemoClinic};
 

@@ -9,8 +9,8 @@ use std::{
 
 use async_trait::async_trait;
 use clinicx_identity::{Mail, MailError, Mailer};
+use clinicx_types::clock::{IdSource, RandomIds};
 use lettre::message::Mailbox;
-use uuid::Uuid;
 
 use super::message;
 
@@ -46,7 +46,7 @@ impl Mailer for Folder {
 /// Writes under another name first, so that whoever looks for `.eml` files finds whole ones.
 fn write(folder: &Path, bytes: &[u8]) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let name = Uuid::now_v7().to_string();
+    let name = RandomIds.next().to_string();
     let (unfinished, finished) = (folder.join(format!("{name}.part")), folder.join(format!("{name}.eml")));
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&unfinished)?;
     file.write_all(bytes)?;
@@ -62,7 +62,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_mail_becomes_a_file_that_only_its_owner_reads() {
-        let path = std::env::temp_dir().join(format!("clinicx-mail-{}", Uuid::now_v7()));
+        let path = std::env::temp_dir().join(format!("clinicx-mail-{}", RandomIds.next()));
         let folder = Folder::new(path.clone(), "ClinicX <no-reply@clinics.example>".parse().unwrap());
         let mail = Mail {
             to: "سارة@example.org".to_owned(),

@@ -1,5 +1,6 @@
 //! Tests of the program as its users see it.
 
+#![expect(clippy::disallowed_methods, reason = "tests make their own ids and read the machine's clock")]
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,

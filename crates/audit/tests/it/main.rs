@@ -1,5 +1,6 @@
 //! The audit against a real PostgreSQL.
 
+#![expect(clippy::disallowed_methods, reason = "tests make their own ids and read the machine's clock")]
 #![expect(
     clippy::unwrap_used,
     clippy::panic,

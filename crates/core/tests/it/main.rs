@@ -1,5 +1,7 @@
 //! The operations of the module `core` on a real PostgreSQL.
 
+#![expect(clippy::disallowed_methods, reason = "tests make their own ids and read the machine's clock")]
+
 #[cfg(test)]
 mod appointment;
 #[cfg(test)]

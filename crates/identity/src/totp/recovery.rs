@@ -108,6 +108,7 @@ pub(super) async fn remove_all(tx: &SystemTransaction, user: UserId) -> Result<(
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests make their own ids")]
 mod tests {
     use std::collections::BTreeSet;
 

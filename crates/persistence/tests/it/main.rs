@@ -1,5 +1,6 @@
 //! The connection that applies a tenant, against a real server.
 
+#![expect(clippy::disallowed_methods, reason = "tests make their own ids and read the machine's clock")]
 #![expect(
     clippy::expect_used,
     clippy::indexing_slicing,

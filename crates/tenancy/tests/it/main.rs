@@ -1,5 +1,6 @@
 //! Tests of tenants' lives against a real PostgreSQL.
 
+#![expect(clippy::disallowed_methods, reason = "tests make their own ids and read the machine's clock")]
 #![expect(clippy::unwrap_used, reason = "what a test can't do without has failed")]
 
 mod keyring;

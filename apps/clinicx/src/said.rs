@@ -1,0 +1,39 @@
+//! What a domain error says on the command line: what happened and, where it is known, what to do next.
+
+use clinicx_types::error::DomainError;
+
+/// Says what a domain error says to its caller, with the wrong parts; its causes stay behind it.
+pub fn said<E: DomainError>(error: E) -> anyhow::Error {
+    let fields = error.fields();
+    let text = match fields.is_empty() {
+        true => error.detail(),
+        false => {
+            let parts = fields.iter().map(|field| format!("{} {}", field.pointer, field.detail));
+            parts.collect::<Vec<_>>().join("; ")
+        }
+    };
+    let text = match next_step(&error) {
+        Some(step) => format!("{text}; {step}"),
+        None => text,
+    };
+    anyhow::Error::new(error).context(text)
+}
+
+/// Says what to do about a refusal, by its code.
+fn next_step(error: &impl DomainError) -> Option<String> {
+    let step = match error.code() {
+        "slug_taken" => "choose another: a slug stays taken when its tenant has been purged",
+        "not_found" => match error.detail().as_str() {
+            "no such tenant" => "`clinicx tenant list` shows them",
+            "no such setting" => "`clinicx config list` and `clinicx flag list` show them",
+            _ => return None,
+        },
+        "transition_refused" if error.allowed().is_empty() => "nothing leads on from there",
+        "transition_refused" => return Some(format!("it can become {}", error.allowed().join(" or "))),
+        "retention_not_over" => "--force does not wait for that",
+        "tenant_maintenance" => "try again in a moment",
+        "tenant_upgrade_required" => "`clinicx migrate tenants` does that",
+        _ => return None,
+    };
+    Some(step.to_owned())
+}
