@@ -103,14 +103,6 @@ impl Service {
     ///
     /// # Errors
     /// The server ended by itself.
-    pub async fn run_until_signal(self) -> anyhow::Result<()> {
-        self.run_until(Signals::listen()?).await
-    }
-
-    /// Serves as [`Service::run_until_signal`] does, until signals that are listened for already.
-    ///
-    /// # Errors
-    /// The server ended by itself.
     pub async fn run_until(mut self, mut signals: Signals) -> anyhow::Result<()> {
         tokio::select! {
             () = signals.next() => {}

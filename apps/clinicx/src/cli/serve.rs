@@ -5,7 +5,11 @@ use std::net::IpAddr;
 use clap::Args;
 
 use super::{Failed, Outcome};
-use crate::{config::Config, observability, server::Service};
+use crate::{
+    config::Config,
+    observability,
+    server::{Service, Signals},
+};
 
 /// What can be said to `clinicx serve`.
 #[derive(Debug, Args)]
@@ -34,7 +38,9 @@ pub async fn run(mut config: Config, args: ServeArgs) -> Result<Outcome, Failed>
     args.apply(&mut config);
     observability::start_logging(&config.log)?;
     let service = Service::start(&config).await?;
+    // Before anybody is told that it serves: whoever reads that may send a signal.
+    let signals = Signals::listen()?;
     tracing::info!(address = %service.address(), "serving");
-    service.run_until_signal().await?;
+    service.run_until(signals).await?;
     Ok(Outcome::Done)
 }

@@ -176,7 +176,7 @@ async fn a_tenant_lives_from_its_creation_to_its_purge() {
         assert!(ran.refusal(1).contains(word), "{}", ran.stderr);
         assert_eq!(ran.stdout, "");
     };
-    refused("smile-berlin", &[], "taken");
+    refused("smile-berlin", &[], "taken; choose another");
     refused("Smile_Berlin", &[], "slug");
     refused("public", &[], "slug");
     refused("two", &["--module", "astrology"], "module");
@@ -192,12 +192,12 @@ async fn a_tenant_lives_from_its_creation_to_its_purge() {
         "{}",
         table.stdout
     );
-    program.run(&["tenant", "show", "nobody"]).refusal(1);
+    assert!(program.run(&["tenant", "show", "nobody"]).refusal(1).contains("`clinicx tenant list`"));
     program.run(&["tenant", "show", "No Slug"]).expect(2);
 
     let step = |step: &str| program.run(&["tenant", step, "smile-berlin", "--json"]);
     assert_eq!(step("suspend").json()["status"], "suspended");
-    step("suspend").refusal(1);
+    assert!(step("suspend").refusal(1).contains("it can become active or archived"));
     assert_eq!(step("resume").json()["status"], "active");
     step("resume").refusal(1);
 
@@ -211,7 +211,7 @@ async fn a_tenant_lives_from_its_creation_to_its_purge() {
         assert!(purge(flags).refusal(2).contains("--yes"));
     }
     let early = purge(&["--yes"]);
-    assert!(early.refusal(1).contains("until"), "{}", early.stderr);
+    assert!(early.refusal(1).contains("until") && early.stderr.contains("--force"), "{}", early.stderr);
     assert_eq!(program.run(&["tenant", "show", "smile-berlin", "--json"]).json(), archived);
     let listed = program.run(&["tenant", "list", "--status", "archived", "--json"]).json();
     assert_eq!(listed[0]["slug"], "smile-berlin");
