@@ -49,7 +49,7 @@ impl DomainError for ProvisionError {
     fn code(&self) -> &'static str {
         match self {
             Self::Invalid(_) => "invalid",
-            Self::NotConfigured => "unavailable",
+            Self::NotConfigured => "not_configured",
             other => other.inner().map_or("internal", DomainError::code),
         }
     }

@@ -31,6 +31,7 @@ fn next_step(error: &impl DomainError) -> Option<String> {
         "transition_refused" if error.allowed().is_empty() => "nothing leads on from there",
         "transition_refused" => return Some(format!("it can become {}", error.allowed().join(" or "))),
         "retention_not_over" => "--force does not wait for that",
+        "not_configured" => "set database.migrator_url",
         "tenant_maintenance" => "try again in a moment",
         "tenant_upgrade_required" => "`clinicx migrate tenants` does that",
         _ => return None,

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, OnceLock};
 
+use actix_web::http::StatusCode;
 use anyhow::Context;
 use clinicx_audit::{AuditWriter, Release, WriterOptions};
 use clinicx_identity::{
@@ -96,12 +97,12 @@ impl Platform {
             .await
             .map_err(|error| connection_problem(&logins.app, error))?;
         let data_keys = keys::data_keys(config)?;
-        let tenancy = match (&logins.control, &logins.migrator) {
-            (Some(control), Some(migrator)) => {
+        let tenancy = match &logins.control {
+            Some(control) => {
                 let options = TenancyOptions {
                     app: app.clone(),
                     control: connect(control, CONTROL_CONNECTIONS, timeout).await?,
-                    migrator: owner_login(migrator, &roles),
+                    migrator: logins.migrator.as_ref().map(|login| owner_login(login, &roles)),
                     modules: Arc::clone(&modules),
                     keys: data_keys.providers.clone(),
                     home: ClusterEntry { name, region: database.region.clone() },
@@ -110,7 +111,7 @@ impl Platform {
                 };
                 Some(Tenancy::new(options))
             }
-            _ => None,
+            None => None,
         };
         let release = match config.audit.reads {
             AuditReads::BeforeAnswer => Release::AfterCommit,
@@ -177,10 +178,10 @@ impl Platform {
     /// Returns the operator's hand on tenants.
     ///
     /// # Errors
-    /// The logins that it needs are not configured.
+    /// The control login is not configured.
     pub fn tenancy(&self) -> anyhow::Result<&Tenancy> {
         self.tenancy.as_ref().context(
-            "database.control_url and database.migrator_url are not configured; changing tenants needs both",
+            "database.control_url is not configured; it changes the registry, settings and keys, and seals the audit",
         )
     }
 
@@ -297,9 +298,11 @@ impl Slot {
     /// Returns the operator's hand on tenants.
     ///
     /// # Errors
-    /// 503 when its logins are not configured.
+    /// 503 `not_configured` without the control login.
     pub fn tenancy(&self) -> Result<&Tenancy, ApiError> {
-        self.platform()?.tenancy().map_err(|error| ApiError::unavailable().detail(error.to_string()))
+        self.platform()?.tenancy().map_err(|error| {
+            ApiError::new(StatusCode::SERVICE_UNAVAILABLE, "not_configured").caused_by(error.to_string())
+        })
     }
 }
 

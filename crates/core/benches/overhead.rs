@@ -283,7 +283,7 @@ async fn tenancy(connect: &PgConnectOptions) -> Tenancy {
     let tenancy = Tenancy::new(TenancyOptions {
         app: login(connect, "clinicx_app").await,
         control: login(connect, "clinicx_control").await,
-        migrator: OwnerLogin::through_superuser(connect.clone(), &names),
+        migrator: Some(OwnerLogin::through_superuser(connect.clone(), &names)),
         modules: Arc::new(ModuleRegistry::new([module]).unwrap()),
         keys: keys(),
         home: ClusterEntry { name: ClusterName::parse("main").unwrap(), region: None },

@@ -167,7 +167,7 @@ async fn make_tenant(login: &Login, app: SystemConnection, slug: &TenantSlug) ->
     let tenancy = Tenancy::new(TenancyOptions {
         app,
         control: login.system(SystemRole::Control).await?,
-        migrator: OwnerLogin::through_superuser(login.connect.clone(), &login.roles),
+        migrator: Some(OwnerLogin::through_superuser(login.connect.clone(), &login.roles)),
         modules: Arc::new(ModuleRegistry::new([module])?),
         keys: keys(),
         home: ClusterEntry { name: ClusterName::parse("main")?, region: None },

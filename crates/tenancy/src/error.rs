@@ -64,6 +64,9 @@ pub enum TenancyError {
     /// The tenant's data key could not be made or wrapped.
     #[error("the tenant's data key can't be made")]
     Keys(#[from] KeyError),
+    /// There is no login that makes and changes tables.
+    #[error("this service is not configured to make or change a tenant's tables")]
+    NotConfigured,
     /// The database failed.
     #[error("the registry can't be used")]
     Database(#[source] Failure),
@@ -105,7 +108,7 @@ impl DomainError for TenancyError {
             Self::UnknownTenant | Self::UnknownSetting => ErrorKind::NotFound,
             Self::Suspended => ErrorKind::Forbidden,
             Self::Gone => ErrorKind::Gone,
-            Self::Maintenance | Self::UpgradeRequired => ErrorKind::Unavailable,
+            Self::Maintenance | Self::UpgradeRequired | Self::NotConfigured => ErrorKind::Unavailable,
             Self::VersionMismatch { .. } => ErrorKind::Stale,
             Self::Migration(_) => ErrorKind::Internal,
             Self::Keys(error) => error.kind(),
@@ -127,6 +130,7 @@ impl DomainError for TenancyError {
             Self::RetentionNotOver { .. } => "retention_not_over",
             Self::Migration(_) => "internal",
             Self::KeyInUse => "in_use",
+            Self::NotConfigured => "not_configured",
             Self::Keys(error) => error.code(),
             Self::Database(failure) => failure.code(),
         }

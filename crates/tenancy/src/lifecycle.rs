@@ -1,6 +1,9 @@
 //! The states of a tenant after its creation, with a fence in the database around each but one.
 
-use clinicx_migration::tenant::{MigrateError, Subject, apply};
+use clinicx_migration::{
+    owner::OwnerLogin,
+    tenant::{MigrateError, Subject, apply},
+};
 use clinicx_persistence::{SystemExecutor, SystemTransaction};
 use clinicx_types::name::{ModuleName, TenantSlug};
 use sea_orm::{Statement, raw_sql};
@@ -170,7 +173,7 @@ impl Tenancy {
     /// # Errors
     /// [`TenancyError::Invalid`] for an unknown module, [`TenancyError::RefusedTransition`] unless the tenant is
     /// active or suspended, [`TenancyError::Maintenance`], [`TenancyError::Migration`],
-    /// [`TenancyError::Database`].
+    /// [`TenancyError::NotConfigured`], [`TenancyError::Database`].
     #[tracing::instrument(name = "tenancy.enable_module", skip_all, fields(tenant.slug = %slug, module = tracing::field::Empty), err(level = "debug"))]
     pub async fn enable_module(
         &self,
@@ -186,6 +189,7 @@ impl Tenancy {
         };
         // Recorded only now: before, it is whatever the caller has sent.
         tracing::Span::current().record("module", module.as_str());
+        let migrator = self.migrator()?;
         let _turn = self.turn().await;
         for _ in 0..ENABLE_ATTEMPTS {
             let tenant = registry::get_by_slug(self.control(), slug).await?;
@@ -193,7 +197,7 @@ impl Tenancy {
             if tenant.modules.contains(&module) {
                 return Ok(tenant);
             }
-            match self.add_module(&tenant, &module, by).await {
+            match self.add_module(migrator, &tenant, &module, by).await {
                 Err(MigrateError::Changed) => {}
                 Err(error) => return Err(error.into()),
                 Ok(()) => return registry::get_by_slug(self.control(), slug).await,
@@ -205,6 +209,7 @@ impl Tenancy {
     /// Adds a module to a tenant that is still what was read.
     async fn add_module(
         &self,
+        migrator: &OwnerLogin,
         tenant: &Tenant,
         module: &ModuleName,
         by: &PlatformScope,
@@ -221,8 +226,7 @@ impl Tenancy {
         let mut slot = self.owner_connection().await.ok();
         let also = [audit::statement(by, action)];
         let plan = self.modules().plan();
-        let result =
-            apply::migrate_at(self.migrator(), &mut slot, plan, &subject, tenant.version, &also).await;
+        let result = apply::migrate_at(migrator, &mut slot, plan, &subject, tenant.version, &also).await;
         if let Some(connection) = slot {
             self.park(connection).await;
         }

@@ -37,8 +37,8 @@ pub struct TenancyOptions {
     pub app: SystemConnection,
     /// The control login: writes the registry, fences and ends tenants.
     pub control: SystemConnection,
-    /// The migrator's login: makes and migrates schemas.
-    pub migrator: OwnerLogin,
+    /// The migrator's login: makes and migrates schemas. Without it the rest can still be done.
+    pub migrator: Option<OwnerLogin>,
     /// The modules of the application.
     pub modules: Arc<ModuleRegistry>,
     /// Who wraps the tenants' data keys.
@@ -92,8 +92,11 @@ impl Tenancy {
     }
 
     /// Returns the migrator's login, for migrating many tenants.
-    pub fn migrator(&self) -> &OwnerLogin {
-        &self.inner.options.migrator
+    ///
+    /// # Errors
+    /// [`TenancyError::NotConfigured`].
+    pub fn migrator(&self) -> Result<&OwnerLogin, TenancyError> {
+        self.inner.options.migrator.as_ref().ok_or(TenancyError::NotConfigured)
     }
 
     /// Returns who wraps the tenants' data keys.
@@ -153,7 +156,7 @@ impl Tenancy {
                 None => break,
             }
         }
-        self.inner.options.migrator.open().await.map_err(|failure| TenancyError::Database(failure.failure))
+        self.migrator()?.open().await.map_err(|failure| TenancyError::Database(failure.failure))
     }
 
     /// Keeps an idle connection for the next who needs one.

@@ -185,7 +185,7 @@ impl TestDatabase {
         let tenancy = Tenancy::new(TenancyOptions {
             app,
             control,
-            migrator: self.migrator(),
+            migrator: Some(self.migrator()),
             modules,
             keys: keys(),
             home: home(),

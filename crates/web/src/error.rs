@@ -37,6 +37,8 @@ impl ApiError {
     pub fn new(status: StatusCode, code: &'static str) -> Self {
         let retry_after_s = match status {
             StatusCode::TOO_MANY_REQUESTS => Some(10),
+            // Trying again configures nothing.
+            StatusCode::SERVICE_UNAVAILABLE if code.ends_with("not_configured") => None,
             StatusCode::SERVICE_UNAVAILABLE => Some(2),
             _ => None,
         };

@@ -15,12 +15,15 @@ use crate::{
 
 /// A production's program: a login of its own for each part, its keys configured.
 fn production(url: impl Fn(&str) -> String, admin: &str) -> Program {
+    without_migrator(&url, admin).with("CLINICX_DATABASE__MIGRATOR_URL", url("clinicx_migrator"))
+}
+
+fn without_migrator(url: impl Fn(&str) -> String, admin: &str) -> Program {
     let key = |byte: u8| BASE64_STANDARD.encode([[byte; 16], [9; 16]].concat());
     Program::new()
         .with("CLINICX_PROFILE", "production")
         .with("CLINICX_DATABASE__URL", url("clinicx_app"))
         .with("CLINICX_DATABASE__CONTROL_URL", url("clinicx_control"))
-        .with("CLINICX_DATABASE__MIGRATOR_URL", url("clinicx_migrator"))
         .with("CLINICX_DATABASE__ADMIN_URL", admin)
         .with("CLINICX_AUTH__TOKEN_KEY", key(1))
         .with("CLINICX_KEYS__MASTER_KEY", key(2))
@@ -79,6 +82,14 @@ async fn a_start_in_production_is_refused_with_the_command_that_mends_it() {
     ];
     program.run(&create).expect(0);
     assert_eq!(failed(&program), vec![]);
+
+    // A login that is not configured takes its own part away and nothing else.
+    let partly = without_migrator(|login| server.url(login, "postgres"), &server.address().superuser_url());
+    for (step, status) in [("suspend", "suspended"), ("resume", "active")] {
+        assert_eq!(partly.run(&["tenant", step, "checked", "--json"]).json()["status"], status);
+    }
+    let another = create.map(|word| if word == "checked" { "another" } else { word });
+    assert!(partly.run(&another).refusal(1).contains("database.migrator_url"));
 
     let mut superuser = PgConnection::connect(&server.address().superuser_url()).await.unwrap();
     let (tenants, system) = (&["migrate", "tenants"][..], &["migrate", "system"][..]);

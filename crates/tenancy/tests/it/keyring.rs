@@ -125,7 +125,7 @@ async fn without_its_key_no_tenant_is_made() {
     let tenancy = Tenancy::new(TenancyOptions {
         app: database.system(SystemRole::App).await,
         control: database.system(SystemRole::Control).await,
-        migrator: database.migrator(),
+        migrator: Some(database.migrator()),
         modules: database::modules(&[]),
         keys: KeyProviders::new(counting.clone()),
         home: database::home(),

@@ -255,7 +255,7 @@ async fn one_superusers_login_can_serve_for_everything() {
     let tenancy = Tenancy::new(TenancyOptions {
         app: pool(SystemRole::App).await,
         control: pool(SystemRole::Control).await,
-        migrator: OwnerLogin::through_superuser(database.superuser_options(), &names),
+        migrator: Some(OwnerLogin::through_superuser(database.superuser_options(), &names)),
         modules: clinicx_testing::database::modules(&[]),
         keys: clinicx_testing::database::keys(),
         home: clinicx_testing::database::home(),

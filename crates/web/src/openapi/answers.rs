@@ -49,6 +49,7 @@ pub(super) fn codes(checked: &Checked, catalog: &Catalog) -> BTreeMap<u16, BTree
         matches!(access, Access::Tenant(_) | Access::Operator | Access::AnyTenantMember),
         &["permission_denied"],
     );
+    add(access == Access::Operator, &["not_configured"]);
     add(access.needs_tenant(), &["tenant_suspended", "tenant_maintenance", "tenant_upgrade_required"]);
     add(access.needs_tenant() && writes, &["conflict", "invalid_value", "maintenance"]);
     add(checked.tenant_module.is_some(), &["module_not_enabled"]);
