@@ -182,13 +182,14 @@ fn parse(text: &str) -> anyhow::Result<[u8; KEY_BYTES]> {
 /// Returns the key file in the state folder; two processes that start at once agree on one.
 fn made(state_dir: &Path, file: &str) -> anyhow::Result<PathBuf> {
     let folder = state_dir.join("keys");
-    fs::create_dir_all(&folder).with_context(|| format!("create {}", folder.display()))?;
+    fs::create_dir_all(&folder).with_context(|| format!("create {}, as state_dir says", folder.display()))?;
     let path = folder.join(file);
     if path.exists() {
         return Ok(path);
     }
     let fresh = folder.join(format!("{file}.{}", std::process::id()));
-    let mut handle = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    let handle = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh);
+    let mut handle = handle.with_context(|| format!("create {}, as state_dir says", fresh.display()))?;
     writeln!(handle, "{}", BASE64_STANDARD.encode(rand::random::<[u8; KEY_BYTES]>()))?;
     handle.sync_all()?;
     // A hard link fails when somebody else was first; then theirs counts.

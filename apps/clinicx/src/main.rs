@@ -31,9 +31,18 @@ fn main() -> ExitCode {
 /// Prints one line, or with `-v` the whole chain of causes.
 fn fail(code: u8, error: &anyhow::Error, verbose: bool) -> ExitCode {
     let mut err = std::io::stderr().lock();
-    let text = if verbose { format!("{error:#}") } else { error.to_string() };
+    let text = if verbose { format!("{error:#}") } else { with_io_cause(error) };
     let _ = writeln!(err, "clinicx: {text}");
     ExitCode::from(code)
+}
+
+/// Says what happened; without what the system said of a file or a socket nobody could do anything about it.
+fn with_io_cause(error: &anyhow::Error) -> String {
+    let text = error.to_string();
+    match error.chain().skip(1).find_map(|cause| cause.downcast_ref::<std::io::Error>()) {
+        Some(cause) if !text.contains(&cause.to_string()) => format!("{text}: {cause}"),
+        _ => text,
+    }
 }
 
 /// Makes one line of what clap says about a wrong command line, with what to do next.

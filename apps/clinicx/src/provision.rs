@@ -14,7 +14,7 @@ use crate::wiring::Platform;
 #[derive(Debug, thiserror::Error)]
 pub enum ProvisionError {
     /// Parts of the description are wrong, of the tenant or of its administrator.
-    #[error("the input is wrong in {} places", .0.len())]
+    #[error("the input is not acceptable")]
     Invalid(Vec<FieldError>),
     /// Tenancy refused.
     #[error(transparent)]

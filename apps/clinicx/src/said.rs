@@ -1,6 +1,22 @@
 //! What a domain error says on the command line: what happened and, where it is known, what to do next.
 
-use clinicx_types::error::DomainError;
+use std::fmt;
+
+use clinicx_types::error::{DomainError, ErrorKind};
+
+/// One line, and whether the command line was wrong.
+#[derive(Debug)]
+pub struct Said {
+    text: String,
+    /// The caller has to say something else.
+    pub is_usage: bool,
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
 
 /// Says what a domain error says to its caller, with the wrong parts; its causes stay behind it.
 pub fn said<E: DomainError>(error: E) -> anyhow::Error {
@@ -8,7 +24,7 @@ pub fn said<E: DomainError>(error: E) -> anyhow::Error {
     let text = match fields.is_empty() {
         true => error.detail(),
         false => {
-            let parts = fields.iter().map(|field| format!("{} {}", field.pointer, field.detail));
+            let parts = fields.iter().map(|field| format!("{} {}", words(&field.pointer), field.detail));
             parts.collect::<Vec<_>>().join("; ")
         }
     };
@@ -16,7 +32,13 @@ pub fn said<E: DomainError>(error: E) -> anyhow::Error {
         Some(step) => format!("{text}; {step}"),
         None => text,
     };
-    anyhow::Error::new(error).context(text)
+    let is_usage = error.kind() == ErrorKind::Invalid;
+    anyhow::Error::new(error).context(Said { text, is_usage })
+}
+
+/// Makes words of a JSON Pointer: nobody at a command line has written JSON.
+fn words(pointer: &str) -> String {
+    pointer.trim_start_matches('/').replace(['/', '_'], " ")
 }
 
 /// Says what to do about a refusal, by its code.
@@ -30,6 +52,7 @@ fn next_step(error: &impl DomainError) -> Option<String> {
         },
         "transition_refused" if error.allowed().is_empty() => "nothing leads on from there",
         "transition_refused" => return Some(format!("it can become {}", error.allowed().join(" or "))),
+        "email_taken" => "`clinicx user grant` gives it roles in a tenant",
         "retention_not_over" => "--force does not wait for that",
         "not_configured" => "set database.migrator_url",
         "tenant_maintenance" => "try again in a moment",

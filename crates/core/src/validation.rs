@@ -28,7 +28,7 @@ pub fn field_errors(errors: &ValidationErrors) -> Vec<FieldError> {
 /// # Errors
 /// `blank` or `control_character`.
 pub fn one_line(text: &str) -> Result<(), ValidationError> {
-    if folding::tidy(text).is_empty() {
+    if folding::tidy(text).chars().all(folding::is_invisible) {
         return Err(refusal("blank", "must not be blank"));
     }
     if text.chars().any(char::is_control) {

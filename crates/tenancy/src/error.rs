@@ -15,7 +15,7 @@ pub enum TenancyError {
     #[error("the slug is taken")]
     SlugTaken,
     /// Parts of the input are wrong.
-    #[error("the input is wrong in {} places", .0.len())]
+    #[error("the input is not acceptable")]
     Invalid(Vec<FieldError>),
     /// There is no such tenant.
     #[error("no such tenant")]
@@ -50,7 +50,7 @@ pub enum TenancyError {
         allowed: &'static [TenantStatus],
     },
     /// An archived tenant is kept for some time before it may be purged.
-    #[error("the tenant must be kept until {until}")]
+    #[error("the tenant must be kept until {}", until.to_rfc3339_opts(chrono::SecondsFormat::Secs, true))]
     RetentionNotOver {
         /// When it may be purged.
         until: chrono::DateTime<chrono::Utc>,

@@ -129,7 +129,10 @@ pub(crate) enum Claim {
 
 /// Reads the header `X-Tenant-ID` and the host's subdomain under the base domain.
 pub(crate) fn claimed_tenant(request: &HttpRequest, base_domain: Option<&str>) -> Claim {
-    let by_host = base_domain.and_then(|base| subdomain(host(request)?, base));
+    let by_host = match base_domain.and_then(|base| subdomain(host(request)?, base)).transpose() {
+        Ok(by_host) => by_host,
+        Err(_) => return Claim::Contradictory,
+    };
     let mut headers = request.headers().get_all(&TENANT_ID);
     let Some(value) = headers.next() else {
         return by_host.map_or(Claim::None, Claim::Tenant);
@@ -149,11 +152,15 @@ fn host(request: &HttpRequest) -> Option<&str> {
     })
 }
 
-/// Returns the tenant that a host name names; a reserved word such as `www` names none.
-fn subdomain(host: &str, base: &str) -> Option<TenantSlug> {
+/// Returns the tenant that a host name names, or why what stands before the base domain can name none. The base
+/// domain itself and a reserved word such as `www` name nothing.
+fn subdomain(host: &str, base: &str) -> Option<Result<TenantSlug, NameError>> {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     let label = host.strip_suffix(&base.to_ascii_lowercase())?.strip_suffix('.')?;
-    TenantSlug::parse(label).ok()
+    match TenantSlug::parse(label) {
+        Err(NameError::Reserved) => None,
+        parsed => Some(parsed),
+    }
 }
 
 /// Is the version of nothing; what nobody has set yet has version 0.
@@ -268,7 +275,8 @@ mod tests {
         check(None, "localhost:8080", Claim::None);
         check(None, "clinic1.example.org:8080", tenant("clinic1"));
         check(None, "www.example.org", Claim::None);
-        check(None, "a.b.example.org", Claim::None);
+        check(None, "a.b.example.org", Claim::Contradictory);
+        check(Some("clinic1"), "a.clinic1.example.org", Claim::Contradictory);
         check(None, "clinic1example.org", Claim::None);
         check(Some("clinic1"), "localhost", tenant("clinic1"));
         check(Some("clinic1"), "CLINIC1.example.org", tenant("clinic1"));

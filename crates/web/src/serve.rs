@@ -297,7 +297,7 @@ async fn answered_before(
     let body = read_body(request, payload, kit.options()).await?;
     let master = &kit.options().key;
     let key = Key::new(master, None, text.to_owned(), request, &body).brief(master, None);
-    idempotency::platform::find(kit, operation.id, holder, &key).await?.ok_or(refusal)
+    idempotency::platform::find(kit, holder, &key).await?.ok_or(refusal)
 }
 
 /// Returns to whom a key belongs that comes with a token in an operation whose answers are kept briefly.

@@ -45,4 +45,5 @@ const LIST: &[SystemMigration] = &[
     truncate_guard::MIGRATION,
     oidc::MIGRATION,
     accounts::MIGRATION,
+    idempotency::SCOPE,
 ];

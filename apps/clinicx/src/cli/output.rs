@@ -5,6 +5,11 @@ use std::io::{IsTerminal, Write};
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
+use crate::said::Said;
+
+/// How many columns a terminal is taken to have that does not know.
+const FALLBACK_WIDTH: u16 = 120;
+
 /// How a command ended when it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -37,7 +42,9 @@ impl Failed {
 
 impl<E: Into<anyhow::Error>> From<E> for Failed {
     fn from(error: E) -> Self {
-        Self { code: 1, error: error.into() }
+        let error = error.into();
+        let is_usage = error.downcast_ref::<Said>().is_some_and(|said| said.is_usage);
+        Self { code: if is_usage { 2 } else { 1 }, error }
     }
 }
 
@@ -209,6 +216,10 @@ impl Bar {
 fn table(columns: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    // Some terminals say that they have no columns.
+    if table.width() == Some(0) {
+        table.set_width(FALLBACK_WIDTH);
+    }
     if !columns.is_empty() {
         table.set_header(columns.iter().map(|column| column.replace('_', " ")));
     }

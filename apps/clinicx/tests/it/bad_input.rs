@@ -81,6 +81,8 @@ async fn queries_are_from_a_fixed_set() {
     }
     clinic.admin.get("/patients/not-a-uuid").await.expect_problem(404, "not_found");
     clinic.admin.get("/appointments?day=2031-02-30").await.expect(422);
+    let backwards = "/appointments?from=2031-02-02T00:00:00Z&to=2031-02-01T00:00:00Z";
+    assert_eq!(clinic.admin.get(backwards).await.expect(422)["errors"][0]["pointer"], "?to");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -171,15 +171,15 @@ async fn a_tenant_lives_from_its_creation_to_its_purge() {
     assert_eq!(made["database_schema"], "tenant_smile_berlin");
     assert_eq!(made["modules"], json!(["billing", "dental"]));
 
-    let refused = |slug: &str, extra: &[&str], word: &str| {
+    let refused = |slug: &str, extra: &[&str], code: i32, word: &str| {
         let ran = run(&program, &create_tenant(slug, extra));
-        assert!(ran.refusal(1).contains(word), "{}", ran.stderr);
+        assert!(ran.refusal(code).contains(word), "{}", ran.stderr);
         assert_eq!(ran.stdout, "");
     };
-    refused("smile-berlin", &[], "taken; choose another");
-    refused("Smile_Berlin", &[], "slug");
-    refused("public", &[], "slug");
-    refused("two", &["--module", "astrology"], "module");
+    refused("smile-berlin", &[], 1, "taken; choose another");
+    refused("Smile_Berlin", &[], 2, "slug must");
+    refused("public", &[], 2, "slug is a reserved word");
+    refused("two", &["--module", "astrology"], 2, "module");
     assert_eq!(tenants(&program), [("smile-berlin".to_owned(), "active".to_owned())]);
 
     let shown = program.run(&["tenant", "show", "smile-berlin", "--json"]).json();
@@ -219,7 +219,7 @@ async fn a_tenant_lives_from_its_creation_to_its_purge() {
     assert_eq!(purge(&["--yes", "--force", "--json"]).json()["status"], "purged");
     assert_eq!(tenants(&program), []);
     purge(&["--yes", "--force"]).refusal(1);
-    refused("smile-berlin", &[], "taken");
+    refused("smile-berlin", &[], 1, "taken");
 }
 
 #[tokio::test(flavor = "multi_thread")]

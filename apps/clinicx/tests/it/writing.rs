@@ -28,6 +28,8 @@ async fn the_same_key_gets_the_first_answer_again() {
 
     let different = json!({"family_name": "Twice", "given_name": "Only", "phones": [], "emails": []});
     keyed(&clinic.admin, "/patients", &key, &different).await.expect_problem(422, "idempotency_key_reused");
+    let staff = json!({"family_name": "Once", "given_name": "Only", "roles": ["nurse"]});
+    keyed(&clinic.admin, "/staff", &key, &staff).await.expect_problem(422, "idempotency_key_reused");
     // A key is good in its tenant, for its user.
     let theirs = keyed(&other.admin, "/patients", &key, &body).await.expect(201);
     assert_ne!(theirs["id"], first.json()["id"]);

@@ -94,6 +94,9 @@ type Bounds = (Option<DateTime<Utc>>, Option<DateTime<Utc>>);
 
 fn bounds(scope: &TenantScope, filter: &AppointmentFilter) -> Result<Bounds, CoreError> {
     let Some(day) = filter.day else {
+        if filter.from.zip(filter.to).is_some_and(|(from, to)| from > to) {
+            return Err(CoreError::invalid("?to", "before_from", "must not lie before from"));
+        }
         return Ok((filter.from, filter.to));
     };
     if filter.from.is_some() || filter.to.is_some() {

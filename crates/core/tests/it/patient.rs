@@ -208,6 +208,9 @@ async fn patches_that_mean_nothing_are_refused() {
         assert_eq!(wrong_parts(&error), [(at.to_owned(), code.to_owned())]);
     };
     check(json!({"family_name": ""}), "/family_name", "blank").await;
+    for unseen in ["\u{200B}", "\u{2060} \u{3164}", "\u{200D}\u{200C}"] {
+        check(json!({"family_name": unseen}), "/family_name", "blank").await;
+    }
     check(json!({"status": "merged"}), "/status", "not_settable").await;
     check(json!({"guarantor_id": made.id}), "/guarantor_id", "self").await;
     check(json!({"deceased_on": "1950-01-01"}), "/deceased_on", "before_birth").await;

@@ -127,6 +127,7 @@ pub(crate) enum Found {
 /// A row of a key; without a status the first request still runs.
 #[derive(Clone, FromQueryResult)]
 pub(crate) struct Kept {
+    operation: String,
     request_hash: Vec<u8>,
     status: Option<i32>,
     body: Option<Vec<u8>>,
@@ -137,10 +138,11 @@ impl Kept {
     ///
     /// An answer that does not open, because the kit's key has changed since or the row was tampered with, is
     /// refused as lost: without it nobody knows what was done, and doing it again could do it twice.
-    pub(crate) fn answer(self, key: &Key, slot: &Slot<'_>) -> Result<Reply, ApiError> {
+    pub(crate) fn answer(self, key: &Key, principal: Uuid) -> Result<Reply, ApiError> {
         let is_same = self.request_hash == key.request_hash;
         let reused = || ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_key_reused");
         let Some(status) = self.status else { return Err(if is_same { in_progress() } else { reused() }) };
+        let slot = Slot { principal, operation: &self.operation };
         let place = slot.place(key, &self.request_hash, status);
         let plain = self.body.and_then(|sealed| key.sealer.open(&sealed, &place)).ok_or_else(lost)?;
         if !is_same {
@@ -224,6 +226,7 @@ mod tests {
         let answer = Rendered::reply(&answer, "/api").unwrap();
         let key = key("/rooms", "{}");
         let kept = Kept {
+            operation: SLOT.operation.to_owned(),
             status: Some(i32::from(answer.status.as_u16())),
             body: Some(key.seal(&SLOT, &answer).unwrap()),
             request_hash: key.request_hash,
@@ -234,7 +237,7 @@ mod tests {
     #[test]
     fn the_first_answer_comes_again_only_for_the_same_request() {
         let (first, kept) = first();
-        let again = kept.clone().answer(&key("/rooms", "{}"), &SLOT).unwrap();
+        let again = kept.clone().answer(&key("/rooms", "{}"), SLOT.principal).unwrap();
         let again = Rendered::reply(&again, "/api").unwrap();
         assert_eq!((again.status, &again.body), (first.status, &first.body));
         assert_eq!(again.header(&header::ETAG), Some("\"1\""));
@@ -242,10 +245,13 @@ mod tests {
         assert_eq!(again.header(&header::CONTENT_TYPE), first.header(&header::CONTENT_TYPE));
         assert_eq!(again.header(&IDEMPOTENCY_REPLAYED), Some("true"));
         for other in [key("/rooms", "{ }"), key("/rooms?x", "{}"), key("/room", "s{}")] {
-            assert_eq!(kept.clone().answer(&other, &SLOT).unwrap_err().code(), "idempotency_key_reused");
+            assert_eq!(
+                kept.clone().answer(&other, SLOT.principal).unwrap_err().code(),
+                "idempotency_key_reused"
+            );
         }
         let running = Kept { status: None, ..kept };
-        let refused = running.answer(&key("/rooms", "{}"), &SLOT).unwrap_err();
+        let refused = running.answer(&key("/rooms", "{}"), SLOT.principal).unwrap_err();
         assert_eq!(refused.code(), "idempotency_in_progress");
     }
 
@@ -257,19 +263,19 @@ mod tests {
             assert!(!sealed.windows(word.len()).any(|part| part == word.as_bytes()), "{word}");
         }
         let same = key("/rooms", "{}");
-        let lost = |kept: &Kept, key: &Key, slot: &Slot<'_>| {
-            assert_eq!(kept.clone().answer(key, slot).unwrap_err().code(), "idempotency_answer_lost");
+        let lost = |kept: &Kept, key: &Key, principal: Uuid| {
+            assert_eq!(kept.clone().answer(key, principal).unwrap_err().code(), "idempotency_answer_lost");
         };
-        lost(&kept, &key_of(8, Some(CLINIC), "/rooms", "{}"), &SLOT);
-        lost(&kept, &key_of(7, Some(OTHER_CLINIC), "/rooms", "{}"), &SLOT);
-        lost(&kept, &key_of(7, None, "/rooms", "{}"), &SLOT);
-        lost(&kept, &Key { text: "other".to_owned(), ..same.clone() }, &SLOT);
-        lost(&kept, &same, &Slot { principal: Uuid::from_u128(4), ..SLOT });
-        lost(&kept, &same, &Slot { operation: "delete_room", ..SLOT });
-        lost(&Kept { status: Some(200), ..kept.clone() }, &same, &SLOT);
-        lost(&Kept { body: None, ..kept.clone() }, &same, &SLOT);
-        lost(&Kept { body: Some(b"{\"version\": 1}".to_vec()), ..kept.clone() }, &same, &SLOT);
-        lost(&Kept { request_hash: key("/rooms", "{ }").request_hash, ..kept }, &same, &SLOT);
+        lost(&kept, &key_of(8, Some(CLINIC), "/rooms", "{}"), SLOT.principal);
+        lost(&kept, &key_of(7, Some(OTHER_CLINIC), "/rooms", "{}"), SLOT.principal);
+        lost(&kept, &key_of(7, None, "/rooms", "{}"), SLOT.principal);
+        lost(&kept, &Key { text: "other".to_owned(), ..same.clone() }, SLOT.principal);
+        lost(&kept, &same, Uuid::from_u128(4));
+        lost(&Kept { operation: "delete_room".to_owned(), ..kept.clone() }, &same, SLOT.principal);
+        lost(&Kept { status: Some(200), ..kept.clone() }, &same, SLOT.principal);
+        lost(&Kept { body: None, ..kept.clone() }, &same, SLOT.principal);
+        lost(&Kept { body: Some(b"{\"version\": 1}".to_vec()), ..kept.clone() }, &same, SLOT.principal);
+        lost(&Kept { request_hash: key("/rooms", "{ }").request_hash, ..kept }, &same, SLOT.principal);
     }
 
     #[test]

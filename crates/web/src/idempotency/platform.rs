@@ -63,16 +63,9 @@ where
 }
 
 /// Returns the answer that a key has already, without taking the key.
-pub(crate) async fn find(
-    kit: &Kit,
-    operation: &str,
-    principal: Uuid,
-    key: &Key,
-) -> Result<Option<Reply>, ApiError> {
-    let operation = scoped(operation, key.tenant);
-    let slot = Slot { principal, operation: &operation };
-    let kept = look_up(&store(kit)?, &slot, key).await?;
-    kept.map(|kept| kept.answer(key, &slot)).transpose()
+pub(crate) async fn find(kit: &Kit, principal: Uuid, key: &Key) -> Result<Option<Reply>, ApiError> {
+    let kept = look_up(&store(kit)?, principal, key).await?;
+    kept.map(|kept| kept.answer(key, principal)).transpose()
 }
 
 fn store(kit: &Kit) -> Result<SystemConnection, ApiError> {
@@ -107,7 +100,15 @@ pub(crate) async fn sweep(store: &SystemConnection) -> Result<u64, ApiError> {
 
 /// Returns the operation with the tenant in which it is done: one user's key in two clinics is two keys.
 fn scoped(operation: &str, tenant: Option<TenantId>) -> String {
-    tenant.map_or_else(|| operation.to_owned(), |tenant| format!("{operation}@{}", tenant.uuid()))
+    match tenant {
+        Some(_) => format!("{operation}@{}", scope(tenant)),
+        None => operation.to_owned(),
+    }
+}
+
+/// What the database makes of [`scoped`] in the column `scope`, in which a key is unique for its principal.
+fn scope(tenant: Option<TenantId>) -> String {
+    tenant.map(|tenant| tenant.uuid().to_string()).unwrap_or_default()
 }
 
 /// Takes the key, or returns the answer that it has already.
@@ -121,6 +122,7 @@ async fn claim(
     let Slot { principal, operation } = *slot;
     let text = key.text.as_str();
     let hash = key.request_hash.clone();
+    let tenant = scope(key.tenant);
     let (lease, batch) = (LEASE_S, EXPIRED_BATCH);
     // The database's clock decides: several processes share the keys.
     let statement = raw_sql!(
@@ -128,7 +130,7 @@ async fn claim(
         r#"WITH expired AS (
                SELECT id
                FROM public.idempotency_keys
-               WHERE expires_at <= now() AND NOT (principal = {principal} AND operation = {operation} AND key = {text})
+               WHERE expires_at <= now() AND NOT (principal = {principal} AND scope = {tenant} AND key = {text})
                ORDER BY expires_at
                LIMIT {batch}
                FOR UPDATE SKIP LOCKED
@@ -138,29 +140,28 @@ async fn claim(
            INSERT INTO public.idempotency_keys AS kept
                (id, principal, operation, key, request_hash, expires_at)
            VALUES ({id}, {principal}, {operation}, {text}, {hash}, now() + CAST({lease} AS bigint) * interval '1 second')
-           ON CONFLICT (principal, operation, key) DO UPDATE
-           SET id = EXCLUDED.id, request_hash = EXCLUDED.request_hash, status = NULL, headers = NULL, body = NULL,
+           ON CONFLICT (principal, scope, key) DO UPDATE
+           SET id = EXCLUDED.id, operation = EXCLUDED.operation, request_hash = EXCLUDED.request_hash, status = NULL, headers = NULL, body = NULL,
                created_at = now(), expires_at = EXCLUDED.expires_at
            WHERE kept.expires_at <= now()"#
     );
     if store.execute(statement).await.map_err(database)? > 0 {
         return Ok(None);
     }
-    match look_up(store, slot, key).await? {
-        Some(kept) => kept.answer(key, slot).map(Some),
+    match look_up(store, principal, key).await? {
+        Some(kept) => kept.answer(key, principal).map(Some),
         // Released between the two statements: the client's next try will find it free.
         None => Err(in_progress()),
     }
 }
 
-async fn look_up(store: &SystemConnection, slot: &Slot<'_>, key: &Key) -> Result<Option<Kept>, ApiError> {
-    let Slot { principal, operation } = *slot;
-    let text = key.text.as_str();
+async fn look_up(store: &SystemConnection, principal: Uuid, key: &Key) -> Result<Option<Kept>, ApiError> {
+    let (tenant, text) = (scope(key.tenant), key.text.as_str());
     let statement = raw_sql!(
         Postgres,
-        r#"SELECT request_hash, status, body
+        r#"SELECT operation, request_hash, status, body
            FROM public.idempotency_keys
-           WHERE principal = {principal} AND operation = {operation} AND key = {text} AND expires_at > now()"#
+           WHERE principal = {principal} AND scope = {tenant} AND key = {text} AND expires_at > now()"#
     );
     store.query_one::<Kept>(statement).await.map_err(|error| ApiError::database(&error))
 }

@@ -26,10 +26,10 @@ fn principal(cx: &TenantCx) -> Uuid {
 pub(crate) async fn find(tx: &TenantTransaction, cx: &TenantCx, key: &Key) -> Result<Found, ApiError> {
     let database = |error| ApiError::database(&error);
     let principal = principal(cx);
-    let (operation, text) = (cx.common().0.operation.id, key.text.as_str());
+    let text = key.text.as_str();
     // Advisory locks belong to the whole database, which many tenants share.
     let tenant = cx.tenant().id.uuid();
-    let name = digest(&[tenant.as_bytes(), principal.as_bytes(), operation.as_bytes(), text.as_bytes()]);
+    let name = digest(&[tenant.as_bytes(), principal.as_bytes(), text.as_bytes()]);
     let lock = i64::from_be_bytes(name.first_chunk().copied().unwrap_or_default());
     let statement = raw_sql!(Postgres, r#"SELECT pg_try_advisory_xact_lock({lock}) AS taken"#);
     let taken = Lock::find_by_statement(statement).one(tx).await.map_err(database)?;
@@ -40,12 +40,12 @@ pub(crate) async fn find(tx: &TenantTransaction, cx: &TenantCx, key: &Key) -> Re
     let now = cx.scope().now();
     let statement = raw_sql!(
         Postgres,
-        r#"SELECT request_hash, status, body
+        r#"SELECT operation, request_hash, status, body
            FROM idempotency_keys
-           WHERE principal = {principal} AND operation = {operation} AND key = {text} AND expires_at > {now}"#
+           WHERE principal = {principal} AND key = {text} AND expires_at > {now}"#
     );
     match Kept::find_by_statement(statement).one(tx).await.map_err(database)? {
-        Some(kept) => kept.answer(key, &Slot { principal, operation }).map(Found::Answer),
+        Some(kept) => kept.answer(key, principal).map(Found::Answer),
         None => Ok(Found::Nothing),
     }
 }
@@ -72,7 +72,7 @@ pub(crate) async fn keep(
         r#"WITH expired AS (
                SELECT id
                FROM idempotency_keys
-               WHERE expires_at <= {now} AND NOT (principal = {principal} AND operation = {operation} AND key = {text})
+               WHERE expires_at <= {now} AND NOT (principal = {principal} AND key = {text})
                ORDER BY expires_at
                LIMIT {batch}
                FOR UPDATE SKIP LOCKED
@@ -83,8 +83,8 @@ pub(crate) async fn keep(
                (id, principal, operation, key, request_hash, status, body, created_at, updated_at, expires_at)
            VALUES ({id}, {principal}, {operation}, {text}, {hash}, {status}, {body}, {now}, {now},
                    {expires_at})
-           ON CONFLICT (principal, operation, key) DO UPDATE
-           SET request_hash = EXCLUDED.request_hash, status = EXCLUDED.status, headers = NULL,
+           ON CONFLICT (principal, key) DO UPDATE
+           SET operation = EXCLUDED.operation, request_hash = EXCLUDED.request_hash, status = EXCLUDED.status, headers = NULL,
                body = EXCLUDED.body, created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at,
                expires_at = EXCLUDED.expires_at"#
     );

@@ -19,6 +19,27 @@ fn up(script: &mut Script) {
     idempotency_keys(script);
 }
 
+/// Makes a key its user's, whatever it is sent to: the same one for another operation is another request.
+pub(super) const SCOPE_IDEMPOTENCY_KEYS: TenantMigration = TenantMigration {
+    name: "m0050_scope_idempotency_keys",
+    up: scope_idempotency_keys,
+    down: Down::Irreversible("answers already given would be given again"),
+};
+
+fn scope_idempotency_keys(script: &mut Script) {
+    script.sql(
+        "DELETE FROM idempotency_keys AS older USING idempotency_keys AS newer \
+         WHERE older.principal = newer.principal AND older.key = newer.key \
+         AND (older.created_at, older.id) < (newer.created_at, newer.id)",
+    );
+    script.sql("ALTER TABLE idempotency_keys DROP CONSTRAINT ux_idempotency_keys__principal_operation_key");
+    script.add_constraint(
+        "idempotency_keys",
+        "ux_idempotency_keys__principal_key",
+        "UNIQUE (principal, key)",
+    );
+}
+
 /// Events on their way out, at least once and in order per aggregate. `published_at` is NULL until then.
 fn outbox(script: &mut Script) {
     let mut table = Table::create();

@@ -33,4 +33,5 @@ const LIST: &[TenantMigration] = &[
     scheduling::CREATE_APPOINTMENT_EVENTS,
     sealed_text::ADD_SEALED_WORDS,
     sealed_text::SEAL_RECORDS,
+    cross_cutting::SCOPE_IDEMPOTENCY_KEYS,
 ];
