@@ -37,6 +37,10 @@ bench-connection:
 bench-overhead:
     cargo bench --package clinicx-core --bench overhead
 
+# What the audit costs: an audited point read and a booking, with the audit and without, in turns, over HTTP
+bench-audit:
+    cargo bench --package clinicx --bench audit
+
 # Provisioning against psql, and the service with 1,000 tenants against 10
 bench-provisioning:
     cargo bench --package clinicx-tenancy --bench provisioning

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clinicx_keys::sealed::SealedColumn;
 use clinicx_migration::tenant;
 use clinicx_tenancy::{Module, ModuleError, ModuleRegistry};
-use clinicx_web::{Api, ApiDefect, ApiInfo, HttpModule, Kit, KitOptions};
+use clinicx_web::{Api, ApiDefect, ApiInfo, Gatekeeper, HttpModule, Kit, KitOptions};
 
 use crate::{
     gatekeeper::Gate,
@@ -84,6 +84,14 @@ pub fn openapi() -> anyhow::Result<serde_json::Value> {
 /// # Errors
 /// The operations do not fit together.
 pub fn kit(platform: &Platform) -> anyhow::Result<Kit> {
+    kit_behind(platform, Arc::new(Gate::new(platform.clone())))
+}
+
+/// Returns the kit that serves a platform behind another gatekeeper; for whoever measures what the usual one costs.
+///
+/// # Errors
+/// The operations do not fit together.
+pub fn kit_behind(platform: &Platform, gatekeeper: Arc<dyn Gatekeeper>) -> anyhow::Result<Kit> {
     let slot = Slot::holding(platform.clone());
     let http = &platform.config.http;
     let options = KitOptions {
@@ -101,5 +109,5 @@ pub fn kit(platform: &Platform) -> anyhow::Result<Kit> {
         system: Some(platform.app.clone()),
         ..KitOptions::new(platform.token_key, tokio::runtime::Handle::current())
     };
-    Ok(Kit::new(Arc::new(api(&slot)?), Arc::new(Gate::new(platform.clone())), options))
+    Ok(Kit::new(Arc::new(api(&slot)?), gatekeeper, options))
 }
