@@ -18,7 +18,7 @@ use crate::{
     error::IdentityError,
     password::PasswordHash,
     scope::IdentityScope,
-    session,
+    session::{self, End},
     user::{self, NewUser, User},
 };
 
@@ -144,7 +144,7 @@ pub async fn revoke(
     let Some(Roles { roles }) = removed else {
         return Err(IdentityError::NotFound { thing: "member" });
     };
-    session::end_all_in(db, user, tenant, scope.now()).await?;
+    session::end_all_in(db, user, tenant, End::MembershipRevoked, scope.now()).await?;
     let entry = audit::Entry {
         action: "membership.revoked",
         entity: "user",

@@ -172,9 +172,7 @@ impl Identity {
         let after = page.after.as_ref().map(|key| user::cursor(&key.0)).transpose()?;
         let limit = i64::from(page.limit()).saturating_add(1);
         let (id, present, now) = (principal.user_id, principal.session_id, self.clock.now());
-        // A session that is bound to one tenant shows nothing of the others.
-        let confined = store::is_confined(&self.app, present).await?;
-        let only = if confined { principal.tenant } else { None };
+        let only = confinement(&self.app, principal).await?;
         let rows: Vec<OwnSessionRow> = self
             .app
             .query_all(raw_sql!(
@@ -228,6 +226,8 @@ impl Identity {
 
     /// Ends one of the caller's log-ins, with the sessions that came from it. Writes an audit row.
     ///
+    /// A session that is bound to one tenant reaches those of that tenant alone.
+    ///
     /// # Errors
     /// [`IdentityError::NotFound`] for an id that is none of the caller's, or that has ended.
     #[tracing::instrument(name = "identity.session.end", skip_all, fields(request.id = %origin.request_id))]
@@ -240,9 +240,13 @@ impl Identity {
         let tx = self.app.begin().await?;
         let result = async {
             let now = self.clock.now();
-            let family = session::own_family(&tx, principal.user_id, session, now).await?;
+            let only = confinement(&tx, principal).await?;
+            let family = session::own_family(&tx, principal.user_id, session, only, now).await?;
             let family = family.ok_or(IdentityError::NotFound { thing: "session" })?;
-            let ended = session::end_family(&tx, family, End::LoggedOut, now).await?;
+            let ended = match only {
+                Some(tenant) => session::end_family_in(&tx, family, tenant, End::LoggedOut, now).await?,
+                None => session::end_family(&tx, family, End::LoggedOut, now).await?,
+            };
             let after = json!({ "session_id": family, "sessions_ended": ended.len() });
             self.record_log_out(&tx, principal, "user.session_ended", after, origin).await?;
             Ok(ended)
@@ -255,6 +259,9 @@ impl Identity {
 
     /// Ends every log-in of the caller, in every tenant and on the platform, this one among them. Writes an audit row.
     ///
+    /// A session that is bound to one tenant ends those of that tenant alone: whoever speaks for a person there has
+    /// nothing to say about the person's work elsewhere.
+    ///
     /// # Errors
     /// What the database answers.
     #[tracing::instrument(name = "identity.logout_all", skip_all, fields(request.id = %origin.request_id))]
@@ -262,7 +269,11 @@ impl Identity {
         let tx = self.app.begin().await?;
         let result = async {
             let now = self.clock.now();
-            let ended = session::end_all_of(&tx, principal.user_id, End::LoggedOut, now, None).await?;
+            let (id, end) = (principal.user_id, End::LoggedOut);
+            let ended = match confinement(&tx, principal).await? {
+                Some(tenant) => session::end_all_in(&tx, id, tenant, end, now).await?,
+                None => session::end_all_of(&tx, id, end, now, None).await?,
+            };
             let after = json!({ "sessions_ended": ended.len() });
             self.record_log_out(&tx, principal, "user.logged_out_everywhere", after, origin).await?;
             Ok(ended)
@@ -292,6 +303,14 @@ impl Identity {
         };
         Ok(audit::record(tx, &self.scope(principal.actor(), *origin), entry).await?)
     }
+}
+
+/// Returns the tenant to which the caller's session is bound: of the others it sees and ends nothing.
+async fn confinement(
+    db: &impl SystemExecutor,
+    principal: &Principal,
+) -> Result<Option<TenantId>, IdentityError> {
+    Ok(if store::is_confined(db, principal.session_id).await? { principal.tenant } else { None })
 }
 
 #[derive(FromQueryResult)]

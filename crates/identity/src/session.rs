@@ -242,11 +242,33 @@ pub(crate) async fn family_of(db: &impl SystemExecutor, id: SessionId) -> Result
     Ok(row.map(|row| row.family_id))
 }
 
-/// Returns the family of a session of this user that goes on.
+/// Ends the sessions of the family in one tenant, and returns those that were alive.
+pub(crate) async fn end_family_in(
+    db: &impl SystemExecutor,
+    family: SessionId,
+    tenant: TenantId,
+    end: End,
+    now: DateTime<Utc>,
+) -> Result<Vec<SessionId>, DbErr> {
+    let reason = end.as_str();
+    end_until_none(db, || {
+        raw_sql!(
+            Postgres,
+            r#"UPDATE public.sessions
+               SET revoked_at = {now}, revoked_reason = {reason}
+               WHERE family_id = {family} AND tenant_id = {tenant} AND revoked_at IS NULL
+               RETURNING id"#
+        )
+    })
+    .await
+}
+
+/// Returns the family of a session of this user that goes on; with `only`, of one in this tenant.
 pub(crate) async fn own_family(
     db: &impl SystemExecutor,
     user: UserId,
     id: SessionId,
+    only: Option<TenantId>,
     now: DateTime<Utc>,
 ) -> Result<Option<SessionId>, DbErr> {
     let row: Option<Family> = db
@@ -255,7 +277,7 @@ pub(crate) async fn own_family(
             r#"SELECT family_id
                FROM public.sessions
                WHERE user_id = {user} AND (id = {id} OR family_id = {id}) AND revoked_at IS NULL
-                 AND expires_at > {now}
+                 AND expires_at > {now} AND (CAST({only} AS uuid) IS NULL OR tenant_id = {only})
                LIMIT 1"#
         ))
         .await?;
@@ -350,22 +372,25 @@ pub(crate) async fn end_operators(
     .await
 }
 
-/// Ends every session of a user in one tenant.
+/// Ends every session of a user in one tenant, and returns those that were alive.
 pub(crate) async fn end_all_in(
     db: &impl SystemExecutor,
     user: UserId,
     tenant: TenantId,
+    end: End,
     now: DateTime<Utc>,
-) -> Result<(), DbErr> {
-    let reason = End::MembershipRevoked.as_str();
-    db.execute(raw_sql!(
-        Postgres,
-        r#"UPDATE public.sessions
-           SET revoked_at = {now}, revoked_reason = {reason}
-           WHERE user_id = {user} AND tenant_id = {tenant} AND revoked_at IS NULL"#
-    ))
+) -> Result<Vec<SessionId>, DbErr> {
+    let reason = end.as_str();
+    end_until_none(db, || {
+        raw_sql!(
+            Postgres,
+            r#"UPDATE public.sessions
+               SET revoked_at = {now}, revoked_reason = {reason}
+               WHERE user_id = {user} AND tenant_id = {tenant} AND revoked_at IS NULL
+               RETURNING id"#
+        )
+    })
     .await
-    .map(|_| ())
 }
 
 /// Removes sessions, with their tokens, that ended before a time.

@@ -39,6 +39,9 @@ fn sessions(slot: &Slot) -> [Operation; 3] {
             .handler(move |cx: CallerCx, id: Path<SessionId>| end(ending.clone(), cx, id)),
         Operation::post("/auth/logout-all", "logout_all")
             .summary("End all of one's own log-ins, in every tenant, this one among them")
+            .description(
+                "From a session that an issuer opened for one tenant, those in that tenant end, and no others.",
+            )
             .access(Access::Authenticated)
             .idempotency(Idempotency::Brief)
             .answers_empty(204)
