@@ -80,6 +80,11 @@ impl EmailAddress {
         &self.key
     }
 
+    /// Returns the part behind the `@`, in lower case.
+    pub fn domain(&self) -> &str {
+        self.address.rsplit_once('@').map_or("", |(_, domain)| domain)
+    }
+
     /// Returns the part before the `@`.
     pub fn local_part(&self) -> &str {
         self.address.rsplit_once('@').map_or(&self.address, |(local, _)| local)

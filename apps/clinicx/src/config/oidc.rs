@@ -47,6 +47,9 @@ pub struct OidcConfig {
     pub operator: Option<OidcOperator>,
     /// Whether a person gets the account that has the same address, when the issuer has verified it.
     pub link_by_verified_email: bool,
+    /// The domains of the addresses for which the issuer speaks; a tenant's own one speaks for no others, and without
+    /// them for none.
+    pub email_domains: Vec<String>,
     /// Whether a person without an account gets a new one.
     pub create_users: bool,
     /// The longest life of a token.
@@ -97,6 +100,7 @@ impl Default for OidcConfig {
             roles: None,
             operator: None,
             link_by_verified_email: false,
+            email_domains: Vec::new(),
             create_users: true,
             max_token_lifetime: Duration::from_secs(86_400),
             session_ttl: Duration::from_secs(12 * 3600),
@@ -149,6 +153,7 @@ impl OidcConfig {
             roles,
             operator,
             link_by_verified_email: self.link_by_verified_email,
+            email_domains: self.email_domains.clone(),
             create_users: self.create_users,
             max_token_lifetime: self.max_token_lifetime,
             session_ttl: self.session_ttl,

@@ -215,7 +215,7 @@ impl Identity {
         arrival: &Arrival<'_>,
     ) -> Result<Option<Known>, IdentityError> {
         let Arrival { provider, claims, .. } = arrival;
-        let verified = profile::verified_email(claims);
+        let verified = profile::verified_email(claims).filter(|email| provider.speaks_for(email));
         let owner = match &verified {
             Some(email) => user::find_by_email(tx, email.as_str()).await?,
             None => None,

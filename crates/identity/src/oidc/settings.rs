@@ -10,6 +10,7 @@ use super::{
     claim::{ClaimPath, OperatorRule, RoleRule},
     key::Family,
 };
+use crate::email::EmailAddress;
 
 /// The longest life of a token that can be allowed.
 const MAX_LIFETIME: Duration = Duration::from_secs(7 * 86_400);
@@ -58,6 +59,9 @@ pub struct ProviderSettings {
     pub operator: Option<OperatorRule>,
     /// Whether a person without an account here gets the one that has the same address, when the issuer has verified it.
     pub link_by_verified_email: bool,
+    /// The domains of which the issuer may say that an address is somebody's: mail of theirs is read by its people alone.
+    /// Empty, a tenant's own issuer speaks for no address, and one of the platform's for all.
+    pub email_domains: Vec<String>,
     /// Whether a person without an account gets a new one.
     pub create_users: bool,
     /// The longest life of a token, from its making to its end.
@@ -90,8 +94,9 @@ pub(crate) struct Provider {
 
 impl Provider {
     /// Checks settings; `loopback` allows an issuer on this machine without TLS, for development and tests.
-    pub(crate) fn check(settings: ProviderSettings, loopback: bool) -> Result<Self, ProviderError> {
-        let wrong = |key, reason| ProviderError { provider: settings.name.clone(), key, reason };
+    pub(crate) fn check(mut settings: ProviderSettings, loopback: bool) -> Result<Self, ProviderError> {
+        let provider = settings.name.clone();
+        let wrong = |key, reason| ProviderError { provider: provider.clone(), key, reason };
         let word = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if settings.name.is_empty() || settings.name.len() > 40 || !settings.name.chars().all(word) {
             return Err(wrong("name", "must be 1 to 40 lower-case letters, digits and hyphens"));
@@ -114,6 +119,14 @@ impl Provider {
         if settings.roles.is_some() && settings.tenant == TenantRule::Memberships {
             return Err(wrong("roles", "needs a tenant, or a claim that names one"));
         }
+        let Some(email_domains) = settings.email_domains.iter().map(|text| domain_of(text)).collect() else {
+            return Err(wrong("email_domains", "must be domains as addresses have them behind the @"));
+        };
+        settings.email_domains = email_domains;
+        let own = matches!(settings.tenant, TenantRule::Fixed(_));
+        if own && settings.link_by_verified_email && settings.email_domains.is_empty() {
+            return Err(wrong("link_by_verified_email", "needs email_domains for a tenant's own issuer"));
+        }
         let redirects = &settings.redirect_uris;
         let good = |text: &String| Url::parse(text).is_ok_and(|url| is_secure(&url, loopback));
         if !redirects.iter().all(good) {
@@ -130,6 +143,18 @@ impl Provider {
 
     pub(crate) fn name(&self) -> &str {
         &self.settings.name
+    }
+
+    /// Tells whether the issuer's word that an address is somebody's counts.
+    ///
+    /// What a tenant configures as its own must not take an address that nobody has used yet from its owner: whoever
+    /// is invited with it elsewhere would be led to an account in the hands of that tenant.
+    pub(crate) fn speaks_for(&self, email: &EmailAddress) -> bool {
+        let domains = &self.settings.email_domains;
+        if domains.is_empty() {
+            return self.tenant().is_none();
+        }
+        domains.iter().any(|domain| domain == email.domain())
     }
 
     /// Tells whether it belongs to one tenant.
@@ -149,6 +174,11 @@ impl Provider {
         let named = self.settings.endpoint_hosts.contains(&authority(&url));
         (here || named).then_some(url)
     }
+}
+
+/// Reads a domain as addresses have it.
+fn domain_of(text: &str) -> Option<String> {
+    EmailAddress::parse(&format!("x@{text}")).ok().map(|email| email.domain().to_owned())
 }
 
 /// Returns the host, with the port when it is not the scheme's own.
@@ -222,6 +252,7 @@ pub(crate) mod tests {
             roles: None,
             operator: None,
             link_by_verified_email: false,
+            email_domains: Vec::new(),
             create_users: false,
             max_token_lifetime: Duration::from_secs(3600),
             session_ttl: Duration::from_secs(3600),
@@ -255,11 +286,40 @@ pub(crate) mod tests {
             refused(|s| (s.operator, s.tenant) = (Some(operator.clone()), own.clone())),
             Some("operator")
         );
+        let own = TenantRule::Fixed("clinic1".parse().unwrap());
+        assert_eq!(
+            refused(|s| (s.link_by_verified_email, s.tenant) = (true, own.clone())),
+            Some("link_by_verified_email")
+        );
+        for bad in ["", "@clinic.example", "a@b", "*.example", "clinic..example"] {
+            assert_eq!(refused(|s| s.email_domains = vec![bad.to_owned()]), Some("email_domains"), "{bad}");
+        }
         assert_eq!(
             refused(|s| s.redirect_uris = vec!["http://console.example".to_owned()]),
             Some("redirect_uris")
         );
         assert_eq!(refused(|s| s.max_token_lifetime = Duration::MAX), Some("max_token_lifetime"));
+    }
+
+    #[test]
+    fn a_tenants_own_issuer_speaks_for_named_domains_and_the_platforms_for_all() {
+        let check = |own: bool, domains: &[&str], email: &str, expected: bool| {
+            let tenant = match own {
+                true => TenantRule::Fixed("clinic1".parse().unwrap()),
+                false => TenantRule::Memberships,
+            };
+            let email_domains = domains.iter().map(|domain| (*domain).to_owned()).collect();
+            let provider =
+                Provider::check(ProviderSettings { tenant, email_domains, ..settings() }, false).unwrap();
+            let email = EmailAddress::parse(email).unwrap();
+            assert_eq!(provider.speaks_for(&email), expected, "{own} {domains:?} {email:?}");
+        };
+        check(false, &[], "ada@anywhere.example", true);
+        check(false, &["clinic.example"], "ada@anywhere.example", false);
+        check(true, &[], "ada@clinic.example", false);
+        check(true, &["Clinic.example", "b.example"], "Ada@CLINIC.example", true);
+        check(true, &["clinic.example"], "ada@mail.clinic.example", false);
+        check(true, &["clinic.example"], "ada@notclinic.example", false);
     }
 
     #[test]

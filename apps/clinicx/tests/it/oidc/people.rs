@@ -205,6 +205,75 @@ async fn a_tenants_own_issuer_links_to_accounts_of_that_tenant_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_own_issuer_takes_no_address_of_a_domain_that_is_not_its_own() {
+    let world = world().await;
+    let speak_for = async |email: &str| {
+        let claims = with(world.claims(&world.own), json!({"email": email, "email_verified": true}));
+        let me = world.with_token(&world.own.key.token(&claims)).get("/auth/me").await.expect(200);
+        me["email"].as_str().unwrap().to_owned()
+    };
+    let name = uuid::Uuid::new_v4().simple().to_string();
+    let (inside, elsewhere) = (format!("{name}@oidc-a.example"), format!("{name}@elsewhere.example"));
+    assert_eq!(speak_for(&inside).await, inside);
+    let placeholder = speak_for(&elsewhere).await;
+    assert!(placeholder.ends_with("@own-a.oidc.invalid"), "{placeholder}");
+    // The owner of the address can still have an account of it, and the issuer has no part in that.
+    let process = world.process().await;
+    let new = clinicx_identity::NewAccount {
+        email: &elsewhere,
+        full_name: "The Owner",
+        password: None,
+        is_operator: false,
+    };
+    let owner = process.identity.create_user(&IdentityScope::system("test"), new).await.unwrap();
+    process.close().await;
+    // An address that is somebody's already is no key to that account either.
+    let again = speak_for(&elsewhere).await;
+    assert!(again.ends_with(".oidc.invalid") && again != placeholder && owner.email == elsewhere, "{again}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenants_own_issuer_ends_no_log_in_elsewhere() {
+    let world = world().await;
+    let (process, scope) = (world.process().await, IdentityScope::system("test"));
+    let email = format!("{}@{}.example", uuid::Uuid::new_v4().simple(), world.clinic_a.slug);
+    let password = clinicx_identity::Password::new(crate::support::PASSWORD);
+    let new = clinicx_identity::NewAccount {
+        email: &email,
+        full_name: "Works Twice",
+        password: Some(&password),
+        is_operator: false,
+    };
+    let user = process.identity.create_user(&scope, new).await.unwrap().id;
+    membership::grant(&process.app, &scope, world.clinic_a.id, user, &[Role::Nurse]).await.unwrap();
+    let claims = with(world.claims(&world.own), json!({"email": email, "email_verified": true}));
+    let own = world.with_token(&world.own.key.token(&claims));
+    own.get("/auth/me").await.expect(200);
+    membership::grant(&process.app, &scope, world.clinic_b.id, user, &[Role::Nurse]).await.unwrap();
+    process.close().await;
+    let log_in = async |slug: &str| {
+        let body = json!({"email": email, "password": crate::support::PASSWORD, "tenant": slug});
+        world.anonymous.login(body).await
+    };
+    let there = log_in(&world.clinic_b.slug).await;
+    // One log-in that began elsewhere and was switched to the issuer's tenant.
+    let switched = there.post("/auth/switch", json!({"tenant": world.clinic_a.slug})).await.expect(200);
+    let switched = there.with_token(switched["access_token"].as_str().unwrap());
+    let session = there.get("/auth/sessions").await.expect(200)["items"][0]["id"].clone();
+    let path = format!("/auth/sessions/{}", session.as_str().unwrap());
+    own.send(own.request(reqwest::Method::DELETE, &path)).await.expect(204);
+    switched.get("/auth/me").await.expect_problem(401, "invalid_token");
+    there.get("/auth/me").await.expect(200);
+    own.send(own.request(reqwest::Method::DELETE, &path)).await.expect_problem(404, "not_found");
+
+    let here = log_in(&world.clinic_a.slug).await;
+    own.post("/auth/logout-all", json!({})).await.expect(204);
+    here.get("/auth/me").await.expect_problem(401, "invalid_token");
+    own.get("/auth/me").await.expect_problem(401, "invalid_token");
+    there.get("/auth/me").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn where_memberships_decide_nobody_gets_in_without_one() {
     let world = world().await;
     let stranger = world.claims(&world.roaming);

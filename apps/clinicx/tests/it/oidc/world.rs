@@ -86,6 +86,9 @@ impl World {
             OidcConfig {
                 tenant: Some(slugs[0].parse().unwrap()),
                 link_by_verified_email: true,
+                email_domains: ["oidc-a.example", "oidc-b.example", "platform.example"]
+                    .map(str::to_owned)
+                    .to_vec(),
                 ..provider("own-a", &own.url)
             },
             OidcConfig {
