@@ -1,0 +1,133 @@
+//! Accepting an invitation, once, with the token of its link.
+
+use chrono::{DateTime, Utc};
+use clinicx_persistence::{Actor, SystemExecutor, SystemTransaction};
+use clinicx_types::id::{InvitationId, TenantId};
+use sea_orm::{DbErr, FromQueryResult, raw_sql};
+use serde_json::json;
+
+use crate::{
+    audit,
+    email::EmailAddress,
+    error::IdentityError,
+    full_name::FullName,
+    identity::{Identity, settle},
+    membership::{self, from_text},
+    scope::Origin,
+    secret::{LinkKind, LinkToken, Password},
+    user::{self, NewUser},
+};
+
+impl Identity {
+    /// Accepts an invitation with its link's token, once: makes the account with this password and the membership.
+    ///
+    /// When an account with the address has come into being since, the password must be that account's, and a wrong
+    /// one counts as a failed log-in. Writes audit rows.
+    ///
+    /// # Errors
+    /// [`IdentityError::InvalidLink`] for a token that is unknown, used, taken back or too old, or whose tenant is not
+    /// active; [`IdentityError::Invalid`], which leaves the token good; [`IdentityError::InvalidCredentials`],
+    /// [`IdentityError::TooManyAttempts`].
+    #[tracing::instrument(name = "identity.invitation.accept", skip_all, fields(request.id = %origin.request_id))]
+    pub async fn accept_invitation(
+        &self,
+        token: &LinkToken,
+        (password, full_name): (&Password, Option<&str>),
+        origin: &Origin,
+    ) -> Result<(), IdentityError> {
+        let digest = token.digest(LinkKind::Invitation).ok_or(IdentityError::InvalidLink)?;
+        let found =
+            find_good(&self.app, &digest, self.clock.now()).await?.ok_or(IdentityError::InvalidLink)?;
+        let email = EmailAddress::parse(&found.email).map_err(|_| IdentityError::InvalidLink)?;
+        let full_name = FullName::parse(full_name.unwrap_or(&found.full_name));
+        let full_name = full_name.map_err(|error| IdentityError::Invalid(vec![error]))?;
+        let account = user::find_by_email(&self.app, email.as_str()).await?;
+        let hash = match &account {
+            Some(user) => {
+                self.prove_account(user, password, origin).await.map_err(|error| match error {
+                    IdentityError::WrongPassword => IdentityError::InvalidCredentials,
+                    other => other,
+                })?;
+                None
+            }
+            None => Some(self.passwords.hash(password, &email).await?),
+        };
+        let tx = self.app.begin().await?;
+        let result = async {
+            let used = use_token(&tx, &digest, self.clock.now()).await?.ok_or(IdentityError::InvalidLink)?;
+            let user_id = match (&account, hash) {
+                (Some(user), _) => user.id,
+                (None, hash) => {
+                    let new = NewUser { email: email.clone(), full_name, password: hash, is_operator: false };
+                    // The invited person acts, and has no account before this one.
+                    let scope = self.scope(Actor::System("invitation"), *origin);
+                    user::create(&tx, &scope, &new)
+                        .await
+                        .map_err(|error| match error {
+                            // Somebody else was faster; the next try asks for that account's password.
+                            IdentityError::EmailTaken => IdentityError::Busy,
+                            other => other,
+                        })?
+                        .id
+                }
+            };
+            let scope = self.scope(Actor::User(user_id), *origin);
+            if membership::roles_of(&tx, user_id, used.tenant_id).await?.is_empty() {
+                membership::grant(&tx, &scope, used.tenant_id, user_id, &from_text(&used.roles)).await?;
+            }
+            let entry = audit::Entry {
+                action: "invitation.accepted",
+                entity: "invitation",
+                entity_id: Some(used.id.uuid()),
+                tenant: Some(used.tenant_id),
+                before: None,
+                after: Some(json!({ "user_id": user_id })),
+            };
+            Ok(audit::record(&tx, &scope, entry).await?)
+        }
+        .await;
+        settle(tx, result).await
+    }
+}
+
+#[derive(FromQueryResult)]
+struct Good {
+    email: String,
+    full_name: String,
+}
+
+async fn find_good(
+    db: &impl SystemExecutor,
+    digest: &[u8],
+    now: DateTime<Utc>,
+) -> Result<Option<Good>, DbErr> {
+    let digest = digest.to_vec();
+    db.query_one(raw_sql!(
+        Postgres,
+        r#"SELECT i.email, i.full_name
+           FROM public.invitations AS i
+           JOIN public.tenants AS t ON t.id = i.tenant_id
+           WHERE i.token_hash = {digest} AND i.expires_at > {now} AND t.status = 'active'"#
+    ))
+    .await
+}
+
+#[derive(FromQueryResult)]
+struct Used {
+    id: InvitationId,
+    tenant_id: TenantId,
+    roles: String,
+}
+
+/// Takes the invitation out, so that of two who accept at once one succeeds.
+async fn use_token(tx: &SystemTransaction, digest: &[u8], now: DateTime<Utc>) -> Result<Option<Used>, DbErr> {
+    let digest = digest.to_vec();
+    tx.query_one(raw_sql!(
+        Postgres,
+        r#"DELETE FROM public.invitations AS i
+           USING public.tenants AS t
+           WHERE i.token_hash = {digest} AND i.expires_at > {now} AND t.id = i.tenant_id AND t.status = 'active'
+           RETURNING i.id, i.tenant_id, array_to_string(i.roles, ',') AS roles"#
+    ))
+    .await
+}

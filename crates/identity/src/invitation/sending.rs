@@ -1,0 +1,270 @@
+//! Writing to whom a tenant wants to take in: sending, sending again, taking back.
+
+use chrono::{DateTime, Utc};
+use clinicx_persistence::{SystemExecutor, SystemTransaction};
+use clinicx_types::{
+    id::{InvitationId, TenantId},
+    permission::Role,
+};
+use sea_orm::{FromQueryResult, raw_sql};
+use uuid::Uuid;
+
+use super::{Invitation, NewMember, Row, TakenIn, record};
+use crate::{
+    email::EmailAddress,
+    error::IdentityError,
+    full_name::FullName,
+    identity::{Identity, later, settle},
+    mail::{self, Letter, Occasion, language_of},
+    member,
+    membership::{self, distinct, to_text},
+    scope::IdentityScope,
+    secret::{LinkKind, LinkToken},
+    user,
+};
+
+/// The tenant as a mail names it.
+#[derive(FromQueryResult)]
+struct Clinic {
+    name: String,
+    locale: String,
+}
+
+async fn clinic(db: &impl SystemExecutor, tenant: TenantId) -> Result<Clinic, IdentityError> {
+    let clinic: Option<Clinic> = db
+        .query_one(raw_sql!(
+            Postgres,
+            r#"SELECT name, locale FROM public.tenants WHERE id = {tenant} AND status = 'active'"#
+        ))
+        .await?;
+    clinic.ok_or(IdentityError::NotFound { thing: "tenant" })
+}
+
+/// What is kept of a new invitation beside what was typed.
+struct Issue {
+    id: Uuid,
+    digest: Vec<u8>,
+    now: DateTime<Utc>,
+    until: DateTime<Utc>,
+}
+
+impl Identity {
+    /// Takes somebody into a tenant, or invites whoever has no account. Writes an audit row; mail is sent after the
+    /// commit.
+    ///
+    /// # Errors
+    /// [`IdentityError::Invalid`], [`IdentityError::MailNotConfigured`], [`IdentityError::OwnerRequired`],
+    /// [`IdentityError::AlreadyMember`], [`IdentityError::AlreadyInvited`].
+    #[tracing::instrument(name = "identity.invitation.take_in", skip_all, fields(tenant.id = %tenant))]
+    pub async fn take_in(
+        &self,
+        scope: &IdentityScope,
+        tenant: TenantId,
+        new: NewMember<'_>,
+    ) -> Result<TakenIn, IdentityError> {
+        let (email, full_name, roles) = check(new)?;
+        self.mail_settings()?;
+        let tx = self.app.begin().await?;
+        let result = self.take_in_in(&tx, scope, tenant, (&email, &full_name, &roles)).await;
+        let taken = settle(tx, result).await?;
+        self.mail_waiting.notify_one();
+        Ok(taken)
+    }
+
+    async fn take_in_in(
+        &self,
+        tx: &SystemTransaction,
+        scope: &IdentityScope,
+        tenant: TenantId,
+        (email, full_name, roles): (&EmailAddress, &FullName, &[Role]),
+    ) -> Result<TakenIn, IdentityError> {
+        let clinic = clinic(tx, tenant).await?;
+        let account = user::find_by_email(tx, email.as_str()).await?;
+        let locked =
+            member::lock(tx, tenant, [scope.actor.user_id(), account.as_ref().map(|user| user.id)]).await?;
+        locked.actor(scope)?.require_may_make(&[], roles)?;
+        let Some(account) = account else {
+            let made = self.invite_in(tx, scope, tenant, (email, full_name, roles)).await?;
+            self.mail_invitation(tx, &clinic, email.as_str(), &made.1).await?;
+            return Ok(TakenIn::Invited(made.0));
+        };
+        if !membership::roles_of(tx, account.id, tenant).await?.is_empty() {
+            return Err(IdentityError::AlreadyMember);
+        }
+        membership::grant(tx, scope, tenant, account.id, roles).await?;
+        let notice = mail::compose(
+            self.mail_settings()?,
+            language_of(&clinic.locale),
+            &account.email,
+            &Occasion::Added { clinic: &clinic.name },
+        );
+        self.post(tx, notice, mail::KEPT_FOR).await?;
+        // An invitation of before has become needless.
+        let key = email.key();
+        tx.execute(raw_sql!(
+            Postgres,
+            r#"DELETE FROM public.invitations WHERE tenant_id = {tenant} AND email_key = {key}"#
+        ))
+        .await?;
+        member::get(tx, tenant, account.id).await.map(TakenIn::Member)
+    }
+
+    async fn invite_in(
+        &self,
+        tx: &SystemTransaction,
+        scope: &IdentityScope,
+        tenant: TenantId,
+        (email, full_name, roles): (&EmailAddress, &FullName, &[Role]),
+    ) -> Result<(Invitation, LinkToken), IdentityError> {
+        let (token, issue) = self.issue()?;
+        let Issue { id, digest, now, until } = issue;
+        let (address, key, name) = (email.as_str(), email.key(), full_name.as_str());
+        let (list, invited_by) = (to_text(roles), scope.actor.user_id());
+        // One that has ended makes room for another.
+        let row: Option<Row> = tx
+            .query_one(raw_sql!(
+                Postgres,
+                r#"INSERT INTO public.invitations AS i
+                       (id, tenant_id, email, email_key, full_name, roles, token_hash, invited_by, sent_at, expires_at,
+                        created_at, updated_at)
+                   VALUES ({id}, {tenant}, {address}, {key}, {name}, string_to_array({list}, ','), {digest},
+                           {invited_by}, {now}, {until}, {now}, {now})
+                   ON CONFLICT (tenant_id, email_key) DO UPDATE
+                   SET id = EXCLUDED.id, email = EXCLUDED.email, full_name = EXCLUDED.full_name,
+                       roles = EXCLUDED.roles, token_hash = EXCLUDED.token_hash, invited_by = EXCLUDED.invited_by,
+                       sent_at = EXCLUDED.sent_at, expires_at = EXCLUDED.expires_at, version = 1,
+                       created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at
+                   WHERE i.expires_at <= {now}
+                   RETURNING id, email, full_name, array_to_string(roles, ',') AS roles, invited_by, sent_at,
+                             expires_at, version, created_at, updated_at"#
+            ))
+            .await?;
+        let invitation = row.map(Invitation::from).ok_or(IdentityError::AlreadyInvited)?;
+        record(tx, scope, tenant, ("invitation.created", &invitation)).await?;
+        Ok((invitation, token))
+    }
+
+    /// Sends an invitation again, with a new link; the old one is no longer good. Writes an audit row.
+    ///
+    /// # Errors
+    /// [`IdentityError::NotFound`], [`IdentityError::MailNotConfigured`], [`IdentityError::OwnerRequired`].
+    #[tracing::instrument(name = "identity.invitation.resend", skip_all, fields(tenant.id = %tenant, invitation.id = %id))]
+    pub async fn resend_invitation(
+        &self,
+        scope: &IdentityScope,
+        tenant: TenantId,
+        id: InvitationId,
+    ) -> Result<Invitation, IdentityError> {
+        self.mail_settings()?;
+        let tx = self.app.begin().await?;
+        let result = async {
+            let clinic = clinic(&tx, tenant).await?;
+            let locked = member::lock(&tx, tenant, [scope.actor.user_id(), None]).await?;
+            let (token, Issue { digest, now, until, .. }) = self.issue()?;
+            let row: Option<Row> = tx
+                .query_one(raw_sql!(
+                    Postgres,
+                    r#"UPDATE public.invitations
+                       SET token_hash = {digest}, sent_at = {now}, expires_at = {until}, version = version + 1,
+                           updated_at = {now}
+                       WHERE tenant_id = {tenant} AND id = {id}
+                       RETURNING id, email, full_name, array_to_string(roles, ',') AS roles, invited_by, sent_at,
+                                 expires_at, version, created_at, updated_at"#
+                ))
+                .await?;
+            let sent = row.map(Invitation::from).ok_or(IdentityError::NotFound { thing: "invitation" })?;
+            locked.actor(scope)?.require_may_make(&[], &sent.roles)?;
+            self.mail_invitation(&tx, &clinic, &sent.email, &token).await?;
+            record(&tx, scope, tenant, ("invitation.resent", &sent)).await?;
+            Ok(sent)
+        }
+        .await;
+        let sent = settle(tx, result).await?;
+        self.mail_waiting.notify_one();
+        Ok(sent)
+    }
+
+    /// Takes an invitation back: its link is no longer good. Writes an audit row.
+    ///
+    /// # Errors
+    /// [`IdentityError::NotFound`], [`IdentityError::Stale`] when `expected` is not its version,
+    /// [`IdentityError::OwnerRequired`].
+    #[tracing::instrument(name = "identity.invitation.revoke", skip_all, fields(tenant.id = %tenant, invitation.id = %id))]
+    pub async fn revoke_invitation(
+        &self,
+        scope: &IdentityScope,
+        tenant: TenantId,
+        id: InvitationId,
+        expected: Option<i64>,
+    ) -> Result<(), IdentityError> {
+        let tx = self.app.begin().await?;
+        let result = async {
+            let locked = member::lock(&tx, tenant, [scope.actor.user_id(), None]).await?;
+            let row: Option<Row> = tx
+                .query_one(raw_sql!(
+                    Postgres,
+                    r#"DELETE FROM public.invitations
+                       WHERE tenant_id = {tenant} AND id = {id}
+                       RETURNING id, email, full_name, array_to_string(roles, ',') AS roles, invited_by, sent_at,
+                                 expires_at, version, created_at, updated_at"#
+                ))
+                .await?;
+            let gone = row.map(Invitation::from).ok_or(IdentityError::NotFound { thing: "invitation" })?;
+            if expected.is_some_and(|expected| expected != gone.version) {
+                return Err(IdentityError::Stale { thing: "invitation" });
+            }
+            locked.actor(scope)?.require_may_make(&[], &gone.roles)?;
+            record(&tx, scope, tenant, ("invitation.revoked", &gone)).await
+        }
+        .await;
+        settle(tx, result).await
+    }
+
+    fn issue(&self) -> Result<(LinkToken, Issue), IdentityError> {
+        let token = LinkToken::draw(LinkKind::Invitation)?;
+        let digest = token.digest(LinkKind::Invitation).ok_or(IdentityError::Crypto("digest of a link"))?;
+        let now = self.clock.now();
+        let until = later(now, self.settings.invitation_ttl);
+        Ok((token, Issue { id: self.ids.next(), digest, now, until }))
+    }
+
+    async fn mail_invitation(
+        &self,
+        tx: &SystemTransaction,
+        clinic: &Clinic,
+        email: &str,
+        token: &LinkToken,
+    ) -> Result<(), IdentityError> {
+        let occasion = Occasion::Invited { clinic: &clinic.name, token };
+        let mail = mail::compose(self.mail_settings()?, language_of(&clinic.locale), email, &occasion);
+        self.post(tx, mail, self.settings.invitation_ttl).await
+    }
+
+    async fn post(
+        &self,
+        tx: &SystemTransaction,
+        mail: mail::Mail,
+        kept_for: std::time::Duration,
+    ) -> Result<(), IdentityError> {
+        let now = self.clock.now();
+        let until = later(now, kept_for);
+        mail::enqueue(tx, &self.sealing, self.ids.next(), &Letter::Ready(mail), (now, until)).await
+    }
+}
+
+/// Checks what was typed and names everything that is wrong.
+fn check(new: NewMember<'_>) -> Result<(EmailAddress, FullName, Vec<Role>), IdentityError> {
+    let email = EmailAddress::parse(new.email).map_err(|error| vec![error.at("/email")]);
+    let full_name = FullName::parse(new.full_name).map_err(|error| vec![error]);
+    let roles = distinct(new.roles).map_err(|error| match error {
+        IdentityError::Invalid(fields) => fields,
+        _ => Vec::new(),
+    });
+    match (email, full_name, roles) {
+        (Ok(email), Ok(full_name), Ok(roles)) => Ok((email, full_name, roles)),
+        (email, full_name, roles) => {
+            let wrong = [email.err(), full_name.err(), roles.err()];
+            Err(IdentityError::Invalid(wrong.into_iter().flatten().flatten().collect()))
+        }
+    }
+}
