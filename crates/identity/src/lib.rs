@@ -50,7 +50,7 @@ pub use email::EmailAddress;
 pub use error::IdentityError;
 pub use full_name::FullName;
 pub use identity::{Bootstrap, Identity, IdentityKeys, NewAccount, Swept};
-pub use invitation::{Invitation, NewMember, TakenIn};
+pub use invitation::{Invitation, NewMember};
 pub use key::TokenKey;
 pub use mail::{Mail, MailError, MailSettings, Mailer};
 pub use member::TenantUser;

@@ -43,8 +43,8 @@ pub fn module(slot: &Slot) -> HttpModule {
         Operation::post("/auth/invitations/accept", "accept_invitation")
             .summary("Accept an invitation with the token of its link, once and within seven days")
             .description(
-                "Makes the account with this password. When an account with the address has come into being since, \
-                 the password must be that account's.",
+                "Makes the account with this password. When there is an account with the address already, the \
+                 password must be that account's.",
             )
             .access(Access::Public)
             .idempotency(Idempotency::Brief)

@@ -2,13 +2,13 @@
 
 use clinicx_core::permission::{USER_READ, USER_WRITE};
 use clinicx_identity::{
-    IdentityScope, NewMember, TakenIn, TenantUser,
+    IdentityScope, Invitation, NewMember, TenantUser,
     member::{self, MemberFilter},
 };
 use clinicx_types::{id::UserId, permission::Role};
 use clinicx_web::{Access, ApiError, Body, HttpModule, List, Operation, Path, Reply, TenantCx};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use validator::Validate;
 
 use super::auth::refused;
@@ -21,14 +21,14 @@ pub fn module(slot: &Slot) -> HttpModule {
         (slot.clone(), slot.clone(), slot.clone(), slot.clone(), slot.clone());
     HttpModule::new("users", "The users of the tenant").operations([
         Operation::post("/users", "create_user")
-            .summary("Take a user in")
+            .summary("Invite a user")
             .description(
-                "Whoever has an account belongs to the tenant at once and is told by mail; everybody else is invited \
-                 by mail, and belongs to it when the invitation is accepted.",
+                "The person is invited by mail and belongs to the tenant when the invitation is accepted: with the \
+                 password of the person's account, or with a new one for a new account. The answer does not tell which.",
             )
             .closed_to_grants()
             .access(write)
-            .answers::<Taken>(201)
+            .answers::<Invitation>(201)
             .errors(&["owner_required", "already_member", "already_invited", "mail_not_configured"])
             .handler(move |cx: TenantCx, body: Body<CreateUser>| create(creating.clone(), cx, body)),
         Operation::get("/users", "list_users")
@@ -99,68 +99,6 @@ struct Wanted {
     role: Option<Role>,
 }
 
-/// What came of taking somebody in.
-#[derive(Clone, Serialize, JsonSchema)]
-struct Taken {
-    /// The id of the user, or of the invitation.
-    id: String,
-    /// Whether the person belongs to the tenant already.
-    status: TakenStatus,
-    /// The address.
-    email: String,
-    /// The person's name.
-    full_name: String,
-    /// The roles.
-    roles: Vec<Role>,
-    /// When the invitation ends; `null` for a user.
-    expires_at: Option<chrono::DateTime<chrono::Utc>>,
-    /// The version of the user or of the invitation.
-    version: i64,
-    /// When it was made.
-    created_at: chrono::DateTime<chrono::Utc>,
-    /// When it was last changed.
-    updated_at: chrono::DateTime<chrono::Utc>,
-}
-
-/// Whether somebody belongs to the tenant already.
-#[derive(Clone, Copy, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-enum TakenStatus {
-    /// The person is a user now; found under `/users`.
-    Member,
-    /// The person was invited; found under `/invitations`.
-    Invited,
-}
-
-impl From<TakenIn> for Taken {
-    fn from(taken: TakenIn) -> Self {
-        match taken {
-            TakenIn::Member(user) => Self {
-                id: user.id.to_string(),
-                status: TakenStatus::Member,
-                email: user.email,
-                full_name: user.full_name,
-                roles: user.roles,
-                expires_at: None,
-                version: user.version,
-                created_at: user.created_at,
-                updated_at: user.updated_at,
-            },
-            TakenIn::Invited(invitation) => Self {
-                id: invitation.id.to_string(),
-                status: TakenStatus::Invited,
-                email: invitation.email,
-                full_name: invitation.full_name,
-                roles: invitation.roles,
-                expires_at: Some(invitation.expires_at),
-                version: invitation.version,
-                created_at: invitation.created_at,
-                updated_at: invitation.updated_at,
-            },
-        }
-    }
-}
-
 /// What a change of accounts knows of its caller.
 pub(super) fn scope(cx: &TenantCx) -> IdentityScope {
     let scope = cx.scope();
@@ -178,12 +116,8 @@ async fn create(slot: Slot, cx: TenantCx, Body(input): Body<CreateUser>) -> Resu
     cx.perform(move || {
         Box::pin(async move {
             let new = NewMember { email: &input.email, full_name: &input.full_name, roles: &input.roles };
-            let taken = identity.take_in(&scope, tenant, new).await.map_err(refused)?;
-            let location = match &taken {
-                TakenIn::Member(user) => format!("/users/{}", user.id),
-                TakenIn::Invited(invitation) => format!("/invitations/{}", invitation.id),
-            };
-            Ok(Reply::created(location, &Taken::from(taken)))
+            let made = identity.invite(&scope, tenant, new).await.map_err(refused)?;
+            Ok(Reply::created(format!("/invitations/{}", made.id), &made))
         })
     })
     .await

@@ -19,10 +19,10 @@ use crate::{
 };
 
 impl Identity {
-    /// Accepts an invitation with its link's token, once: makes the account with this password and the membership.
+    /// Accepts an invitation with its link's token, once: makes the membership, and the account with this password.
     ///
-    /// When an account with the address has come into being since, the password must be that account's, and a wrong
-    /// one counts as a failed log-in. Writes audit rows.
+    /// When there is an account with the address, the password must be that account's, and a wrong one counts as a
+    /// failed log-in. Writes audit rows.
     ///
     /// # Errors
     /// [`IdentityError::InvalidLink`] for a token that is unknown, used, taken back or too old, or whose tenant is not

@@ -1,5 +1,6 @@
-//! Taking people into a tenant: whoever has an account belongs to it at once and is told; everybody else is invited.
+//! Taking people into a tenant: everybody is invited, and belongs to it on acceptance.
 //!
+//! **Invariant:** nothing that the tenant sees of an invitation tells whether the address has an account.
 //! Only the digest of an invitation's token is kept. An accepted or revoked invitation has no row any more.
 
 mod acceptance;
@@ -20,7 +21,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    audit, error::IdentityError, member::TenantUser, membership::from_text, scope::IdentityScope, user,
+    audit, error::IdentityError, membership::from_text, scope::IdentityScope, user,
 };
 
 /// Whom a tenant wants to take in, as somebody typed it.
@@ -32,15 +33,6 @@ pub struct NewMember<'a> {
     pub full_name: &'a str,
     /// What the person shall be in the tenant.
     pub roles: &'a [Role],
-}
-
-/// What came of it.
-#[derive(Clone, Debug)]
-pub enum TakenIn {
-    /// The person has an account and belongs to the tenant now.
-    Member(TenantUser),
-    /// The person was written to.
-    Invited(Invitation),
 }
 
 /// An invitation that waits. Its `Debug` text shows ids only.

@@ -9,18 +9,17 @@ use clinicx_types::{
 use sea_orm::{FromQueryResult, raw_sql};
 use uuid::Uuid;
 
-use super::{Invitation, NewMember, Row, TakenIn, record};
+use super::{Invitation, NewMember, Row, record};
 use crate::{
-    email::EmailAddress,
+    email::{EmailAddress, lookup_key},
     error::IdentityError,
     full_name::FullName,
     identity::{Identity, later, settle},
     mail::{self, Letter, Occasion, language_of},
     member,
-    membership::{self, distinct, to_text},
+    membership::{distinct, to_text},
     scope::IdentityScope,
     secret::{LinkKind, LinkToken},
-    user,
 };
 
 /// The tenant as a mail names it.
@@ -49,64 +48,38 @@ struct Issue {
 }
 
 impl Identity {
-    /// Takes somebody into a tenant, or invites whoever has no account. Writes an audit row; mail is sent after the
-    /// commit.
+    /// Invites somebody into a tenant, whether the person has an account or not: the answer, the rows and the time are
+    /// the same, so that nobody learns here who works elsewhere. Writes an audit row; mail is sent after the commit.
     ///
     /// # Errors
     /// [`IdentityError::Invalid`], [`IdentityError::MailNotConfigured`], [`IdentityError::OwnerRequired`],
     /// [`IdentityError::AlreadyMember`], [`IdentityError::AlreadyInvited`].
-    #[tracing::instrument(name = "identity.invitation.take_in", skip_all, fields(tenant.id = %tenant))]
-    pub async fn take_in(
+    #[tracing::instrument(name = "identity.invitation.invite", skip_all, fields(tenant.id = %tenant))]
+    pub async fn invite(
         &self,
         scope: &IdentityScope,
         tenant: TenantId,
         new: NewMember<'_>,
-    ) -> Result<TakenIn, IdentityError> {
+    ) -> Result<Invitation, IdentityError> {
         let (email, full_name, roles) = check(new)?;
         self.mail_settings()?;
         let tx = self.app.begin().await?;
-        let result = self.take_in_in(&tx, scope, tenant, (&email, &full_name, &roles)).await;
-        let taken = settle(tx, result).await?;
-        self.mail_waiting.notify_one();
-        Ok(taken)
-    }
-
-    async fn take_in_in(
-        &self,
-        tx: &SystemTransaction,
-        scope: &IdentityScope,
-        tenant: TenantId,
-        (email, full_name, roles): (&EmailAddress, &FullName, &[Role]),
-    ) -> Result<TakenIn, IdentityError> {
-        let clinic = clinic(tx, tenant).await?;
-        let account = user::find_by_email(tx, email.as_str()).await?;
-        let locked =
-            member::lock(tx, tenant, [scope.actor.user_id(), account.as_ref().map(|user| user.id)]).await?;
-        locked.actor(scope)?.require_may_make(&[], roles)?;
-        let Some(account) = account else {
-            let made = self.invite_in(tx, scope, tenant, (email, full_name, roles)).await?;
-            self.mail_invitation(tx, &clinic, email.as_str(), &made.1).await?;
-            return Ok(TakenIn::Invited(made.0));
-        };
-        if !membership::roles_of(tx, account.id, tenant).await?.is_empty() {
-            return Err(IdentityError::AlreadyMember);
+        let result = async {
+            let clinic = clinic(&tx, tenant).await?;
+            let locked = member::lock(&tx, tenant, [scope.actor.user_id(), None]).await?;
+            locked.actor(scope)?.require_may_make(&[], &roles)?;
+            let invitee = invitee(&tx, tenant, email.key()).await?;
+            if invitee == Invitee::Member {
+                return Err(IdentityError::AlreadyMember);
+            }
+            let (made, token) = self.invite_in(&tx, scope, tenant, (&email, &full_name, &roles)).await?;
+            self.mail_invitation(&tx, &clinic, (email.as_str(), invitee), &token).await?;
+            Ok(made)
         }
-        membership::grant(tx, scope, tenant, account.id, roles).await?;
-        let notice = mail::compose(
-            self.mail_settings()?,
-            language_of(&clinic.locale),
-            &account.email,
-            &Occasion::Added { clinic: &clinic.name },
-        );
-        self.post(tx, notice, mail::KEPT_FOR).await?;
-        // An invitation of before has become needless.
-        let key = email.key();
-        tx.execute(raw_sql!(
-            Postgres,
-            r#"DELETE FROM public.invitations WHERE tenant_id = {tenant} AND email_key = {key}"#
-        ))
-        .await?;
-        member::get(tx, tenant, account.id).await.map(TakenIn::Member)
+        .await;
+        let made = settle(tx, result).await?;
+        self.mail_waiting.notify_one();
+        Ok(made)
     }
 
     async fn invite_in(
@@ -174,7 +147,8 @@ impl Identity {
                 .await?;
             let sent = row.map(Invitation::from).ok_or(IdentityError::NotFound { thing: "invitation" })?;
             locked.actor(scope)?.require_may_make(&[], &sent.roles)?;
-            self.mail_invitation(&tx, &clinic, &sent.email, &token).await?;
+            let invitee = invitee(&tx, tenant, &lookup_key(&sent.email)).await?;
+            self.mail_invitation(&tx, &clinic, (&sent.email, invitee), &token).await?;
             record(&tx, scope, tenant, ("invitation.resent", &sent)).await?;
             Ok(sent)
         }
@@ -228,28 +202,63 @@ impl Identity {
         Ok((token, Issue { id: self.ids.next(), digest, now, until }))
     }
 
+    /// Only the owner of the address learns from the mail whether it is an account's.
     async fn mail_invitation(
         &self,
         tx: &SystemTransaction,
         clinic: &Clinic,
-        email: &str,
+        (email, invitee): (&str, Invitee),
         token: &LinkToken,
     ) -> Result<(), IdentityError> {
-        let occasion = Occasion::Invited { clinic: &clinic.name, token };
-        let mail = mail::compose(self.mail_settings()?, language_of(&clinic.locale), email, &occasion);
-        self.post(tx, mail, self.settings.invitation_ttl).await
-    }
-
-    async fn post(
-        &self,
-        tx: &SystemTransaction,
-        mail: mail::Mail,
-        kept_for: std::time::Duration,
-    ) -> Result<(), IdentityError> {
+        let clinic_name = &clinic.name;
+        let occasion = match invitee {
+            Invitee::Nobody => Occasion::Invited { clinic: clinic_name, token },
+            Invitee::Account | Invitee::Member => Occasion::InvitedAccount { clinic: clinic_name, token },
+        };
+        let language = language_of(&clinic.locale);
+        let mail = mail::compose(self.mail_settings()?, language, email, &occasion);
         let now = self.clock.now();
-        let until = later(now, kept_for);
+        let until = later(now, self.settings.invitation_ttl);
         mail::enqueue(tx, &self.sealing, self.ids.next(), &Letter::Ready(mail), (now, until)).await
     }
+}
+
+/// Who somebody is that is invited.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Invitee {
+    /// Somebody without an account.
+    Nobody,
+    /// Somebody with an account.
+    Account,
+    /// A user of the tenant.
+    Member,
+}
+
+/// Looks both up in one statement, so that an account elsewhere costs no time of its own.
+async fn invitee(
+    db: &impl SystemExecutor,
+    tenant: TenantId,
+    key: &str,
+) -> Result<Invitee, IdentityError> {
+    #[derive(FromQueryResult)]
+    struct Found {
+        has_account: bool,
+        belongs: bool,
+    }
+    let found: Option<Found> = db
+        .query_one(raw_sql!(
+            Postgres,
+            r#"SELECT u.id IS NOT NULL AS has_account, m.user_id IS NOT NULL AS belongs
+               FROM (SELECT CAST({key} AS text) AS email_key) AS wanted
+               LEFT JOIN public.users AS u ON u.email_key = wanted.email_key
+               LEFT JOIN public.memberships AS m ON m.user_id = u.id AND m.tenant_id = {tenant}"#
+        ))
+        .await?;
+    Ok(match found {
+        Some(Found { belongs: true, .. }) => Invitee::Member,
+        Some(Found { has_account: true, .. }) => Invitee::Account,
+        _ => Invitee::Nobody,
+    })
 }
 
 /// Checks what was typed and names everything that is wrong.

@@ -18,10 +18,12 @@ pub(crate) enum Occasion<'a> {
         /// Opens the account.
         token: &'a LinkToken,
     },
-    /// A clinic has taken somebody in who has an account.
-    Added {
+    /// A clinic invites somebody who has an account.
+    InvitedAccount {
         /// The clinic's name.
         clinic: &'a str,
+        /// Opens the clinic to the account.
+        token: &'a LinkToken,
     },
 }
 
@@ -38,7 +40,9 @@ pub(crate) fn compose(
         Occasion::Invited { clinic, token } => {
             invited(language, &one_line(clinic), &link(settings, "accept-invitation", token))
         }
-        Occasion::Added { clinic } => added(language, &one_line(clinic)),
+        Occasion::InvitedAccount { clinic, token } => {
+            invited_account(language, &one_line(clinic), &link(settings, "accept-invitation", token))
+        }
     };
     Mail { to: to.to_owned(), subject, text, language: language.tag().to_owned() }
 }
@@ -129,21 +133,23 @@ fn invited(language: Language, clinic: &str, link: &str) -> (String, String) {
     }
 }
 
-fn added(language: Language, clinic: &str) -> (String, String) {
-    match language {
-        Language::English => (
-            format!("You now belong to {clinic}"),
-            format!("{clinic} has added you to its users. Log in with your account as you do elsewhere.\n"),
+fn invited_account(language: Language, clinic: &str, link: &str) -> (String, String) {
+    let (subject, _) = invited(language, clinic, link);
+    let text = match language {
+        Language::English => format!(
+            "{clinic} has invited you to work with it in ClinicX.\n\nUse this within 7 days, once, with the password of \
+             the account that you have:\n\n{link}\n\nIf you don't know {clinic}, do nothing.\n"
         ),
-        Language::German => (
-            format!("Sie gehören jetzt zu {clinic}"),
-            format!("{clinic} hat Sie aufgenommen. Melden Sie sich mit Ihrem Konto an wie sonst auch.\n"),
+        Language::German => format!(
+            "{clinic} lädt Sie zur Zusammenarbeit in ClinicX ein.\n\nEinmal verwendbar, 7 Tage lang, mit dem Passwort \
+             Ihres bestehenden Kontos:\n\n{link}\n\nKennen Sie {clinic} nicht, tun Sie nichts.\n"
         ),
-        Language::Arabic => (
-            format!("أصبحت من مستخدمي {clinic}"),
-            format!("أضافتك {clinic} إلى مستخدميها. سجّل الدخول بحسابك كالمعتاد.\n"),
+        Language::Arabic => format!(
+            "دعتك {clinic} للعمل معها في ClinicX.\n\nيُستخدم مرة واحدة خلال 7 أيام مع كلمة مرور حسابك الحالي:\n\n{link}\n\n\
+             إن لم تكن تعرف {clinic} فلا تفعل شيئًا.\n"
         ),
-    }
+    };
+    (subject, text)
 }
 
 #[cfg(test)]
@@ -173,7 +179,8 @@ mod tests {
 
     #[test]
     fn a_clinics_name_begins_no_other_header() {
-        let occasion = Occasion::Added { clinic: "A\r\nBcc: x@y.example" };
+        let token = LinkToken::draw(LinkKind::Invitation).unwrap();
+        let occasion = Occasion::InvitedAccount { clinic: "A\r\nBcc: x@y.example", token: &token };
         let mail = compose(&MailSettings::default(), Language::English, "a@b.example", &occasion);
         assert!(!mail.subject.contains(['\r', '\n']));
     }

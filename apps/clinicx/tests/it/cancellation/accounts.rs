@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use actix_web::test::TestRequest;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use clinicx_identity::{
-    IdentityScope, Mail, MailError, Mailer, NewAccount, NewGrant, NewMember, Origin, Password, TakenIn,
+    IdentityScope, Mail, MailError, Mailer, NewAccount, NewGrant, NewMember, Origin, Password,
     membership,
 };
 use clinicx_persistence::SystemExecutor;
@@ -214,9 +214,6 @@ impl Bench {
         let email = unique_email();
         let new = NewMember { email: &email, full_name: "N", roles: &[Role::Nurse] };
         let tenant = self.clinics[0].target.tenant_id;
-        match self.platform.identity.take_in(&scope(), tenant, new).await.unwrap() {
-            TakenIn::Invited(invitation) => invitation.id.to_string(),
-            TakenIn::Member(_) => panic!("a unique address has an account"),
-        }
+        self.platform.identity.invite(&scope(), tenant, new).await.unwrap().id.to_string()
     }
 }
