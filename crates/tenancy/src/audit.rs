@@ -3,21 +3,39 @@
 use clinicx_types::id::TenantId;
 use sea_orm::{Statement, raw_sql};
 use serde_json::Value;
+use uuid::Uuid;
 
 use crate::scope::PlatformScope;
 
-/// What was done to a tenant.
+/// What was done.
 #[derive(Clone, Debug)]
 pub(crate) struct Action {
     pub(crate) name: &'static str,
-    pub(crate) tenant_id: TenantId,
+    pub(crate) entity: &'static str,
+    /// Which one; a setting has a key and no id, and its key stands among what changed.
+    pub(crate) entity_id: Option<Uuid>,
+    /// The tenant whom alone it concerns, and who sees the row.
+    pub(crate) tenant_id: Option<TenantId>,
     pub(crate) before: Option<Value>,
     pub(crate) after: Option<Value>,
 }
 
+impl Action {
+    /// Returns what was done to a tenant.
+    pub(crate) fn on_tenant(
+        name: &'static str,
+        tenant: TenantId,
+        before: Option<Value>,
+        after: Option<Value>,
+    ) -> Self {
+        let (entity_id, tenant_id) = (Some(tenant.uuid()), Some(tenant));
+        Self { name, entity: "tenant", entity_id, tenant_id, before, after }
+    }
+}
+
 /// Writes the statement that records it; it belongs into the transaction of what was done.
 pub(crate) fn statement(by: &PlatformScope, action: Action) -> Statement {
-    let Action { name, tenant_id, before, after } = action;
+    let Action { name, entity, entity_id, tenant_id, before, after } = action;
     let actor_kind = by.actor.kind();
     let actor_id = by.actor.user_id().map(|id| id.uuid());
     let actor_job = by.actor.job();
@@ -29,38 +47,7 @@ pub(crate) fn statement(by: &PlatformScope, action: Action) -> Statement {
         r#"INSERT INTO public.audit_logs
                (tenant_id, actor_kind, actor_id, actor_job, session_id, action, entity, entity_id, request_id,
                 source_address, before, after)
-           VALUES ({tenant_id}, {actor_kind}, {actor_id}, {actor_job}, {session_id}, {name}, 'tenant', {tenant_id},
+           VALUES ({tenant_id}, {actor_kind}, {actor_id}, {actor_job}, {session_id}, {name}, {entity}, {entity_id},
                    {request_id}, CAST({source} AS inet), {before}, {after})"#
-    )
-}
-
-/// What was set, for all or for one tenant.
-#[derive(Clone, Debug)]
-pub(crate) struct Setting {
-    pub(crate) action: &'static str,
-    pub(crate) entity: &'static str,
-    /// The tenant whom alone it concerns, and who sees the row.
-    pub(crate) tenant_id: Option<TenantId>,
-    pub(crate) before: Value,
-    pub(crate) after: Value,
-}
-
-/// Writes the statement that records it; it belongs into the transaction of what was done. A setting has a key and no
-/// id, so that the key stands among what changed.
-pub(crate) fn setting_statement(by: &PlatformScope, setting: Setting) -> Statement {
-    let Setting { action, entity, tenant_id, before, after } = setting;
-    let actor_kind = by.actor.kind();
-    let actor_id = by.actor.user_id().map(|id| id.uuid());
-    let actor_job = by.actor.job();
-    let session_id = by.session_id.map(|id| id.uuid());
-    let request_id = by.request_id.uuid();
-    let source = by.source.map(|address| address.to_string());
-    raw_sql!(
-        Postgres,
-        r#"INSERT INTO public.audit_logs
-               (tenant_id, actor_kind, actor_id, actor_job, session_id, action, entity, request_id, source_address,
-                before, after)
-           VALUES ({tenant_id}, {actor_kind}, {actor_id}, {actor_job}, {session_id}, {action}, {entity}, {request_id},
-                   CAST({source} AS inet), {before}, {after})"#
     )
 }

@@ -215,12 +215,12 @@ impl Tenancy {
         by: &PlatformScope,
     ) -> Result<(), MigrateError> {
         let modules = self.modules().with_required(tenant.modules.iter().cloned().chain([module.clone()]));
-        let action = audit::Action {
-            name: "tenant.module_enabled",
-            tenant_id: tenant.id,
-            before: Some(json!({ "modules": tenant.modules })),
-            after: Some(json!({ "modules": modules })),
-        };
+        let action = audit::Action::on_tenant(
+            "tenant.module_enabled",
+            tenant.id,
+            Some(json!({ "modules": tenant.modules })),
+            Some(json!({ "modules": modules })),
+        );
         let subject = Subject { tenant_id: tenant.id, schema: tenant.database_schema.clone(), modules };
         // Without one at hand the migration opens its own.
         let mut slot = self.owner_connection().await.ok();
@@ -318,12 +318,12 @@ async fn change_in(
     let statement =
         raw_sql!(Postgres, r#"SELECT public.change_tenant_status({id}, {schema}, {status}, {now})"#);
     tx.execute(statement).await?;
-    let record = audit::Action {
-        name: change.action,
-        tenant_id: old.id,
-        before: Some(json!({ "status": old.status })),
-        after: Some(json!({ "status": change.to })),
-    };
+    let record = audit::Action::on_tenant(
+        change.action,
+        old.id,
+        Some(json!({ "status": old.status })),
+        Some(json!({ "status": change.to })),
+    );
     tx.execute(audit::statement(by, record)).await?;
     registry::get_by_slug(tx, slug).await
 }
@@ -363,12 +363,7 @@ async fn update_in(
             "time_zone": tenant.time_zone.name(),
         })
     };
-    let action = audit::Action {
-        name: "tenant.updated",
-        tenant_id: id,
-        before: Some(shown(&old)),
-        after: Some(shown(&tenant)),
-    };
+    let action = audit::Action::on_tenant("tenant.updated", id, Some(shown(&old)), Some(shown(&tenant)));
     tx.execute(audit::statement(by, action)).await?;
     Ok(tenant)
 }
@@ -404,12 +399,12 @@ async fn destroy(tx: &SystemTransaction, tenant: &Tenant, by: &PlatformScope) ->
     ] {
         tx.execute(statement).await?;
     }
-    let action = audit::Action {
-        name: "tenant.purged",
-        tenant_id: tenant.id,
-        before: Some(json!({ "status": tenant.status })),
-        after: Some(json!({ "status": TenantStatus::Purged })),
-    };
+    let action = audit::Action::on_tenant(
+        "tenant.purged",
+        tenant.id,
+        Some(json!({ "status": tenant.status })),
+        Some(json!({ "status": TenantStatus::Purged })),
+    );
     tx.execute(audit::statement(by, action)).await?;
     Ok(())
 }

@@ -153,8 +153,7 @@ async fn fill(
         "slug": tenant.slug, "modules": tenant.modules, "schema_version": tenant.schema_version,
         "cluster": tenant.cluster, "isolation": tenant.isolation,
     });
-    let action =
-        audit::Action { name: "tenant.created", tenant_id: tenant.id, before: None, after: Some(after) };
+    let action = audit::Action::on_tenant("tenant.created", tenant.id, None, Some(after));
     tx.execute(audit::statement(by, action)).await?;
     Ok(())
 }

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::Setting;
 use crate::{
-    audit::{self, Setting as Audited},
+    audit::{self, Action},
     error::TenancyError,
     module::ModuleRegistry,
     scope::PlatformScope,
@@ -170,14 +170,15 @@ async fn set_in(
         tx.execute(update).await?;
     }
     let was = before.as_ref().map_or_else(|| declared.fallback(), |row| row.value.clone());
-    let audited = Audited {
-        action: "configuration.set",
+    let action = Action {
+        name: "configuration.set",
         entity: "configuration",
+        entity_id: None,
         tenant_id: None,
-        before: json!({ "key": key, "value": was }),
-        after: json!({ "key": key, "value": value }),
+        before: Some(json!({ "key": key, "value": was })),
+        after: Some(json!({ "key": key, "value": value })),
     };
-    tx.execute(audit::setting_statement(by, audited)).await?;
+    tx.execute(audit::statement(by, action)).await?;
     let row = lock(tx, key).await?;
     Ok(setting(declared, row))
 }
@@ -193,14 +194,15 @@ async fn unset_in(
     require_version(row.as_ref().map_or(0, |row| row.version), expected)?;
     let Some(row) = row else { return Ok(()) };
     tx.execute(raw_sql!(Postgres, r#"DELETE FROM public.system_configurations WHERE key = {key}"#)).await?;
-    let audited = Audited {
-        action: "configuration.unset",
+    let action = Action {
+        name: "configuration.unset",
         entity: "configuration",
+        entity_id: None,
         tenant_id: None,
-        before: json!({ "key": key, "value": row.value }),
-        after: json!({ "key": key, "value": declared.fallback() }),
+        before: Some(json!({ "key": key, "value": row.value })),
+        after: Some(json!({ "key": key, "value": declared.fallback() })),
     };
-    tx.execute(audit::setting_statement(by, audited)).await?;
+    tx.execute(audit::statement(by, action)).await?;
     Ok(())
 }
 

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{Flag, Override};
 use crate::{
-    audit::{self, Setting as Audited},
+    audit::{self, Action},
     configuration::service::{check_description, require_version},
     error::TenancyError,
     module::ModuleRegistry,
@@ -198,14 +198,15 @@ async fn set_in(
            WHERE key = {key}"#
     );
     tx.execute(update).await?;
-    let audited = Audited {
-        action: "feature_flag.set",
+    let action = Action {
+        name: "feature_flag.set",
         entity: "feature_flag",
+        entity_id: None,
         tenant_id: None,
-        before: before.told(),
-        after: json!({ "key": key, "enabled": enabled, "rollout_percent": rollout_percent }),
+        before: Some(before.told()),
+        after: Some(json!({ "key": key, "enabled": enabled, "rollout_percent": rollout_percent })),
     };
-    tx.execute(audit::setting_statement(by, audited)).await?;
+    tx.execute(audit::statement(by, action)).await?;
     Ok(flag(declared, find(tx, key).await?))
 }
 
@@ -221,14 +222,15 @@ async fn unset_in(
     let Some(row) = row else { return Ok(()) };
     // The overrides go with it.
     tx.execute(raw_sql!(Postgres, r#"DELETE FROM public.feature_flags WHERE key = {key}"#)).await?;
-    let audited = Audited {
-        action: "feature_flag.unset",
+    let action = Action {
+        name: "feature_flag.unset",
         entity: "feature_flag",
+        entity_id: None,
         tenant_id: None,
-        before: row.told(),
-        after: json!({ "key": key, "enabled": declared.enabled, "rollout_percent": 100 }),
+        before: Some(row.told()),
+        after: Some(json!({ "key": key, "enabled": declared.enabled, "rollout_percent": 100 })),
     };
-    tx.execute(audit::setting_statement(by, audited)).await?;
+    tx.execute(audit::statement(by, action)).await?;
     Ok(())
 }
 
@@ -276,14 +278,15 @@ async fn override_in(
             r#"UPDATE public.feature_flags SET version = version + 1, updated_at = now() WHERE key = {key}"#
         );
         tx.execute(rise).await?;
-        let audited = Audited {
-            action: "feature_flag.overridden",
+        let action = Action {
+            name: "feature_flag.overridden",
             entity: "feature_flag",
+            entity_id: None,
             tenant_id: Some(id),
-            before: json!({ "key": key, "override": was }),
-            after: json!({ "key": key, "override": enabled }),
+            before: Some(json!({ "key": key, "override": was })),
+            after: Some(json!({ "key": key, "override": enabled })),
         };
-        tx.execute(audit::setting_statement(by, audited)).await?;
+        tx.execute(audit::statement(by, action)).await?;
     }
     Ok(flag(declared, find(tx, key).await?))
 }

@@ -261,7 +261,7 @@ async fn record(
     before: Option<serde_json::Value>,
     after: serde_json::Value,
 ) -> Result<(), TenancyError> {
-    let action = audit::Action { name, tenant_id, before, after: Some(after) };
+    let action = audit::Action::on_tenant(name, tenant_id, before, Some(after));
     tx.execute(audit::statement(by, action)).await?;
     Ok(())
 }
