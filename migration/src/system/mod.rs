@@ -17,6 +17,7 @@ pub mod script;
 mod sealed_audit;
 mod tenant_keys;
 mod truncate_guard;
+mod unset_flags;
 
 pub use migrator::{LEDGER, Report, SystemMigrationError, SystemMigrator, migrate, pending};
 pub use roles::{RoleNames, SystemRole};
@@ -46,4 +47,5 @@ const LIST: &[SystemMigration] = &[
     oidc::MIGRATION,
     accounts::MIGRATION,
     idempotency::SCOPE,
+    unset_flags::MIGRATION,
 ];

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{
     program::Program,
-    support::{Answer, Api, OPERATOR, PASSWORD, configuration, start},
+    support::{Answer, Api, Clinic, OPERATOR, PASSWORD, configuration, start},
 };
 
 const READ_ONLY: &str = "/platform/configurations/platform.read_only";
@@ -104,7 +104,9 @@ async fn a_read_only_platform_refuses_writes_and_answers_reads() {
     world.delete(READ_ONLY).await.expect(204);
     world.admin.post("/patients", patient).await.expect(201);
     let after = world.operator.get(READ_ONLY).await.expect(200);
-    assert_eq!((&after["value"], &after["version"]), (&json!(false), &json!(0)));
+    assert_eq!((&after["value"], &after["version"]), (&json!(false), &json!(2)));
+    // Whoever has read it before it was ever set is too late.
+    world.put(READ_ONLY, Some("\"0\""), json!({"value": true})).await.expect_problem(412, "version_mismatch");
     let trail = world.operator.get("/platform/audit-logs?limit=200").await;
     assert!(
         trail.text.contains("configuration.set") && trail.text.contains("configuration.unset"),
@@ -160,6 +162,34 @@ async fn a_flag_decides_whether_a_search_goes_on_to_names_that_resemble() {
     }
     world.delete(SIMILAR).await.expect(204);
     assert_eq!(found("Petrsen").await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_override_for_one_clinic_leaves_the_other_alone() {
+    let world = World::create("override").await;
+    let other = Clinic::made_by(&world.operator, json!({})).await;
+    let sees = async |admin: &Api| {
+        let own = admin.get("/feature-flags").await.expect(200);
+        let found = admin.get("/patients?q=Petrsen").await.expect(200)["items"].as_array().unwrap().len();
+        (own["items"][0]["enabled"].as_bool().unwrap(), found)
+    };
+    for admin in [&world.admin, &other.admin] {
+        let body = json!({"family_name": "Petersen", "given_name": "Anna"});
+        admin.post("/patients", body).await.expect(201);
+        assert_eq!(sees(admin).await, (true, 1));
+    }
+    let overridden = format!("{SIMILAR}/overrides/{}", world.slug);
+    world.put(&overridden, Some("*"), json!({"enabled": false})).await.expect(200);
+    assert_eq!((sees(&world.admin).await, sees(&other.admin).await), ((false, 0), (true, 1)));
+    // Neither in what the other sees of itself is there anything of it.
+    for path in ["/feature-flags", "/audit-logs?limit=200"] {
+        let text = other.admin.get(path).await.text;
+        assert!(!text.contains(&world.slug) && !text.contains("overridden"), "{path}: {text}");
+    }
+    // The override counts before what holds for all, in both directions.
+    world.put(SIMILAR, Some("*"), json!({"enabled": false})).await.expect(200);
+    world.put(&overridden, Some("*"), json!({"enabled": true})).await.expect(200);
+    assert_eq!((sees(&world.admin).await, sees(&other.admin).await), ((true, 1), (false, 0)));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -229,7 +259,7 @@ async fn two_processes_and_the_command_line_agree_within_five_seconds() {
     assert!(listed.as_array().unwrap().iter().any(|one| one["key"] == "platform.read_only"), "{listed}");
     assert!(program.run(&["config", "list"]).expect(0).stdout.contains("platform.read_only"));
     let unset = program.run(&["config", "unset", "platform.maintenance_message", "--json"]).json();
-    assert_eq!((&unset["value"], &unset["version"]), (&json!(""), &json!(0)));
+    assert_eq!((&unset["value"], &unset["version"]), (&json!(""), &json!(2)));
 
     let key = "patient.similar_search";
     let set = program.run(&["flag", "set", key, "on", "--percent", "25", "--json"]).json();
@@ -242,6 +272,6 @@ async fn two_processes_and_the_command_line_agree_within_five_seconds() {
     assert_eq!(removed["override_count"], 0);
     assert!(program.run(&["flag", "list"]).expect(0).stdout.contains(key));
     let unset = program.run(&["flag", "unset", key, "--json"]).json();
-    assert_eq!((&unset["version"], &unset["rollout_percent"]), (&json!(0), &json!(100)));
+    assert_eq!((&unset["version"], &unset["rollout_percent"]), (&json!(4), &json!(100)));
     program.run(&["flag", "set", key, "on", "--percent", "101"]).expect(2);
 }

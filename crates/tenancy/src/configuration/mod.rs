@@ -60,7 +60,7 @@ pub struct Setting {
     pub min: Option<Value>,
     /// The most that it may be.
     pub max: Option<Value>,
-    /// Raised by every change; 0 as long as nobody has said anything.
+    /// Raised by every change, also by one back to the default; 0 as long as nobody has said anything.
     pub version: i64,
     /// When somebody said something first.
     pub created_at: Option<DateTime<Utc>>,

@@ -52,7 +52,9 @@ async fn read(db: &impl SystemExecutor) -> Result<BTreeMap<String, Value>, Tenan
         key: String,
         value: Value,
     }
-    let rows: Vec<Row> =
-        db.query_all(raw_sql!(Postgres, r#"SELECT key, value FROM public.system_configurations"#)).await?;
+    // One that was taken back to its default keeps its row, with its version and without a value.
+    let statement =
+        raw_sql!(Postgres, r#"SELECT key, value FROM public.system_configurations WHERE value <> 'null'"#);
+    let rows: Vec<Row> = db.query_all(statement).await?;
     Ok(rows.into_iter().map(|row| (row.key, row.value)).collect())
 }

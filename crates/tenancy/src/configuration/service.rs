@@ -169,7 +169,7 @@ async fn set_in(
         );
         tx.execute(update).await?;
     }
-    let was = before.as_ref().map_or_else(|| declared.fallback(), |row| row.value.clone());
+    let was = before.and_then(Row::said).unwrap_or_else(|| declared.fallback());
     let action = Action {
         name: "configuration.set",
         entity: "configuration",
@@ -192,14 +192,21 @@ async fn unset_in(
     let key = declared.key();
     let row = lock(tx, key).await?;
     require_version(row.as_ref().map_or(0, |row| row.version), expected)?;
-    let Some(row) = row else { return Ok(()) };
-    tx.execute(raw_sql!(Postgres, r#"DELETE FROM public.system_configurations WHERE key = {key}"#)).await?;
+    let Some(was) = row.and_then(Row::said) else { return Ok(()) };
+    // The row stays, so that a version that somebody has read never comes again.
+    let update = raw_sql!(
+        Postgres,
+        r#"UPDATE public.system_configurations
+           SET value = 'null', description = NULL, version = version + 1, updated_at = now()
+           WHERE key = {key}"#
+    );
+    tx.execute(update).await?;
     let action = Action {
         name: "configuration.unset",
         entity: "configuration",
         entity_id: None,
         tenant_id: None,
-        before: Some(json!({ "key": key, "value": row.value })),
+        before: Some(json!({ "key": key, "value": was })),
         after: Some(json!({ "key": key, "value": declared.fallback() })),
     };
     tx.execute(audit::statement(by, action)).await?;
@@ -218,6 +225,7 @@ async fn lock(tx: &SystemTransaction, key: &str) -> Result<Option<Row>, TenancyE
 #[derive(FromQueryResult)]
 struct Row {
     key: String,
+    /// JSON's null once it was taken back to its default; no configuration has that as its value.
     value: Value,
     description: Option<String>,
     version: i64,
@@ -225,20 +233,31 @@ struct Row {
     updated_at: DateTime<Utc>,
 }
 
+impl Row {
+    /// Returns what somebody has said that it is.
+    fn said(self) -> Option<Value> {
+        Some(self.value).filter(|value| !value.is_null())
+    }
+}
+
 fn setting(declared: &dyn Declared, row: Option<Row>) -> Setting {
     let (min, max) = declared.bounds();
     let default = declared.fallback();
+    let (version, created_at, updated_at) = match &row {
+        Some(row) => (row.version, Some(row.created_at), Some(row.updated_at)),
+        None => (0, None, None),
+    };
     let note = row.as_ref().and_then(|row| row.description.clone());
     Setting {
         key: declared.key(),
         description: note.unwrap_or_else(|| declared.description().to_owned()),
         type_name: declared.type_name(),
-        value: row.as_ref().map_or_else(|| default.clone(), |row| row.value.clone()),
+        value: row.and_then(Row::said).unwrap_or_else(|| default.clone()),
         default,
         min,
         max,
-        version: row.as_ref().map_or(0, |row| row.version),
-        created_at: row.as_ref().map(|row| row.created_at),
-        updated_at: row.as_ref().map(|row| row.updated_at),
+        version,
+        created_at,
+        updated_at,
     }
 }

@@ -26,7 +26,7 @@ pub struct Flag {
     pub rollout_percent: i16,
     /// For how many tenants there is an override.
     pub overrides: i64,
-    /// Raised by every change, one of an override as well; 0 as long as nobody has said anything.
+    /// Raised by every change, also of an override and back to the default; 0 as long as nobody has said anything.
     pub version: i64,
     /// When somebody said something first.
     pub created_at: Option<DateTime<Utc>>,

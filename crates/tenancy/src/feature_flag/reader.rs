@@ -28,7 +28,8 @@ struct Inner {
 /// What holds for tenants without an override.
 #[derive(Clone, Copy, Debug)]
 struct General {
-    enabled: bool,
+    /// `None` for as it is declared.
+    enabled: Option<bool>,
     rollout_percent: i16,
 }
 
@@ -46,7 +47,10 @@ impl FeatureFlags {
         }
         let flags = self.0.flags.get((), read_flags(&self.0.app)).await;
         match flags.as_ref().and_then(|flags| flags.get(flag.key)) {
-            Some(general) => general.enabled && rollout::reaches(flag.key, tenant, general.rollout_percent),
+            Some(general) => {
+                general.enabled.unwrap_or(flag.enabled)
+                    && rollout::reaches(flag.key, tenant, general.rollout_percent)
+            }
             None => flag.enabled,
         }
     }
@@ -62,7 +66,7 @@ async fn read_flags(db: &impl SystemExecutor) -> Result<BTreeMap<String, General
     #[derive(FromQueryResult)]
     struct Row {
         key: String,
-        enabled: bool,
+        enabled: Option<bool>,
         rollout_percent: i16,
     }
     let statement = raw_sql!(Postgres, r#"SELECT key, enabled, rollout_percent FROM public.feature_flags"#);

@@ -203,7 +203,7 @@ async fn set_in(
         entity: "feature_flag",
         entity_id: None,
         tenant_id: None,
-        before: Some(before.told()),
+        before: Some(before.told(declared)),
         after: Some(json!({ "key": key, "enabled": enabled, "rollout_percent": rollout_percent })),
     };
     tx.execute(audit::statement(by, action)).await?;
@@ -220,14 +220,25 @@ async fn unset_in(
     let row = lock(tx, key).await?;
     require_version(row.as_ref().map_or(0, |row| row.version), expected)?;
     let Some(row) = row else { return Ok(()) };
-    // The overrides go with it.
-    tx.execute(raw_sql!(Postgres, r#"DELETE FROM public.feature_flags WHERE key = {key}"#)).await?;
+    let remove = raw_sql!(Postgres, r#"DELETE FROM public.feature_flag_overrides WHERE flag = {key}"#);
+    let removed = tx.execute(remove).await?;
+    if removed == 0 && row.enabled.is_none() {
+        return Ok(());
+    }
+    // The row stays, so that a version that somebody has read never comes again.
+    let update = raw_sql!(
+        Postgres,
+        r#"UPDATE public.feature_flags
+           SET enabled = NULL, rollout_percent = 100, description = NULL, version = version + 1, updated_at = now()
+           WHERE key = {key}"#
+    );
+    tx.execute(update).await?;
     let action = Action {
         name: "feature_flag.unset",
         entity: "feature_flag",
         entity_id: None,
         tenant_id: None,
-        before: Some(row.told()),
+        before: Some(row.told(declared)),
         after: Some(json!({ "key": key, "enabled": declared.enabled, "rollout_percent": 100 })),
     };
     tx.execute(audit::statement(by, action)).await?;
@@ -291,21 +302,21 @@ async fn override_in(
     Ok(flag(declared, find(tx, key).await?))
 }
 
-/// Locks the flag's row, which is made with the declared default when there is none.
+/// Locks the flag's row, which is made as the flag is declared when there is none.
 async fn lock_or_make(
     tx: &SystemTransaction,
     declared: &FeatureFlag,
     expected: Option<i64>,
 ) -> Result<Row, TenancyError> {
-    let (key, enabled) = (declared.key, declared.enabled);
+    let key = declared.key;
     let insert = raw_sql!(
         Postgres,
-        r#"INSERT INTO public.feature_flags (key, enabled, rollout_percent, version) VALUES ({key}, {enabled}, 100, 0)
+        r#"INSERT INTO public.feature_flags (key, enabled, rollout_percent, version) VALUES ({key}, NULL, 100, 0)
            ON CONFLICT (key) DO NOTHING"#
     );
     tx.execute(insert).await?;
     let row = lock(tx, key).await?;
-    // Somebody unset it in between.
+    // Somebody removed it by hand in between.
     let row = row.ok_or(TenancyError::VersionMismatch { current: 0 })?;
     require_version(row.version, expected)?;
     Ok(row)
@@ -334,7 +345,8 @@ async fn find(db: &impl SystemExecutor, key: &str) -> Result<Option<Row>, Tenanc
 #[derive(FromQueryResult)]
 struct Row {
     key: String,
-    enabled: bool,
+    /// `None` for as it is declared.
+    enabled: Option<bool>,
     rollout_percent: i16,
     description: Option<String>,
     version: i64,
@@ -345,8 +357,9 @@ struct Row {
 
 impl Row {
     /// Returns what the audit says of it.
-    fn told(&self) -> Value {
-        json!({ "key": self.key, "enabled": self.enabled, "rollout_percent": self.rollout_percent })
+    fn told(&self, declared: &FeatureFlag) -> Value {
+        let enabled = self.enabled.unwrap_or(declared.enabled);
+        json!({ "key": self.key, "enabled": enabled, "rollout_percent": self.rollout_percent })
     }
 }
 
@@ -366,7 +379,7 @@ fn flag(declared: &FeatureFlag, row: Option<Row>) -> Flag {
     Flag {
         key: declared.key,
         description: row.description.unwrap_or_else(|| declared.description.to_owned()),
-        enabled: row.enabled,
+        enabled: row.enabled.unwrap_or(declared.enabled),
         rollout_percent: row.rollout_percent,
         overrides: row.overrides,
         version: row.version,

@@ -88,6 +88,8 @@ async fn a_configuration_is_typed_versioned_and_audited() {
     tenancy.unset_configuration(CHAIRS.key, None, &by()).await.unwrap();
     reader.forget();
     assert_eq!(reader.get(&CHAIRS).await, 4);
+    let unset = configuration::service::get(tenancy.app(), tenancy.modules(), CHAIRS.key).await.unwrap();
+    assert_eq!((unset.version, &unset.value), (3, &json!(4)), "a second time has changed nothing");
     let told: Vec<_> = audited(&tenancy).await;
     let told: Vec<_> =
         told.iter().map(|r| (r.action.as_str(), &r.before["value"], &r.after["value"])).collect();
@@ -131,6 +133,33 @@ async fn what_nobody_declared_can_be_neither_read_nor_set() {
     let overridden = tenancy.override_flag("nothing", &"a".parse().unwrap(), Some(true), None, &by()).await;
     assert_eq!(overridden.err(), unknown);
     assert!(audited(&tenancy).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_version_that_somebody_has_read_never_comes_again() {
+    let tenancy = tenancy().await;
+    let tenant = tenancy.create(new_tenant(&tenancy, &slug()), &by(), Vec::new()).await.unwrap();
+    tenancy.set_configuration(CHAIRS.key, value(json!(7)), Some(0), &by()).await.unwrap();
+    tenancy.unset_configuration(CHAIRS.key, Some(1), &by()).await.unwrap();
+    for read_before in [0, 1] {
+        let stale = tenancy.set_configuration(CHAIRS.key, value(json!(8)), Some(read_before), &by()).await;
+        assert_eq!(stale.err(), Some(TenancyError::VersionMismatch { current: 2 }));
+    }
+    let set = tenancy.set_configuration(CHAIRS.key, value(json!(8)), Some(2), &by()).await.unwrap();
+    assert_eq!((set.version, set.value), (3, json!(8)));
+
+    tenancy.set_flag(FLAG.key, flag(true, 50), Some(0), &by()).await.unwrap();
+    tenancy.override_flag(FLAG.key, &tenant.slug, Some(true), Some(1), &by()).await.unwrap();
+    tenancy.unset_flag(FLAG.key, Some(2), &by()).await.unwrap();
+    tenancy.unset_flag(FLAG.key, None, &by()).await.unwrap();
+    for read_before in [0, 1, 2] {
+        let stale = tenancy.set_flag(FLAG.key, flag(false, 10), Some(read_before), &by()).await;
+        assert_eq!(stale.err(), Some(TenancyError::VersionMismatch { current: 3 }));
+    }
+    let unset = feature_flag::service::get(tenancy.app(), tenancy.modules(), FLAG.key).await.unwrap();
+    assert_eq!((unset.version, unset.enabled, unset.rollout_percent, unset.overrides), (3, false, 100, 0));
+    let set = tenancy.override_flag(FLAG.key, &tenant.slug, Some(true), Some(3), &by()).await.unwrap();
+    assert_eq!((set.version, set.enabled), (4, false), "an override leaves the flag as it is declared");
 }
 
 #[tokio::test]
