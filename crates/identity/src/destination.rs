@@ -1,9 +1,9 @@
-//! Where a log-in with the right password leads: to the platform, to a tenant, or nowhere.
+//! Where somebody who has shown who it is is led: to the platform, to a tenant, or nowhere.
 
 use clinicx_types::{id::TenantId, name::TenantSlug};
 use serde::Deserialize;
 
-use crate::error::IdentityError;
+use crate::{error::IdentityError, membership::Belonging};
 
 /// A tenant to which an account belongs.
 #[derive(Clone, Debug, Deserialize)]
@@ -13,18 +13,25 @@ pub(crate) struct Place {
     pub(crate) status: String,
 }
 
+impl From<Belonging> for Place {
+    fn from(belonging: Belonging) -> Self {
+        let Belonging { tenant_id, slug, status, .. } = belonging;
+        Self { tenant_id, slug, status }
+    }
+}
+
 /// Where a log-in leads: to a tenant, or to the platform.
 pub(crate) type Destination = Option<TenantId>;
 
-/// Why a log-in with the right password leads nowhere.
+/// Why a log-in leads nowhere.
 pub(crate) enum Refusal {
-    /// As if the password had been wrong.
+    /// As if it had not been shown who it is.
     Unknown(&'static str),
     /// With an answer of its own, because only the account's owner gets it.
     Said(IdentityError),
 }
 
-/// Decides where a log-in with the right password leads.
+/// Decides where a log-in leads.
 pub(crate) fn destination(
     is_operator: bool,
     places: &[Place],

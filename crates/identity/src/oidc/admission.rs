@@ -24,7 +24,7 @@ use super::{
 };
 use crate::{
     audit,
-    destination::refuse_status,
+    destination::{self, Destination, Place, destination},
     dto::Tokens,
     error::IdentityError,
     identity::{Identity, settle},
@@ -153,7 +153,7 @@ impl Identity {
         known: &Known,
     ) -> Result<Result<Option<TenantId>, IdentityError>, IdentityError> {
         let operator = settle_operator(tx, scope, arrival, known).await?;
-        let tenant = match destination(tx, arrival, known.user_id, operator).await? {
+        let tenant = match lead_to(tx, arrival, known.user_id, operator).await? {
             Ok(Some(tenant)) => tenant,
             elsewhere => return Ok(elsewhere),
         };
@@ -252,9 +252,9 @@ impl Identity {
 /// for those that belong to the tenant and to nothing else.
 async fn may_link(tx: &SystemTransaction, provider: &Provider, user: UserId) -> Result<bool, IdentityError> {
     let Some(slug) = provider.tenant() else { return Ok(true) };
-    match store::tenant(tx, slug.as_str()).await? {
-        Some(place) => Ok(store::belongs_only_to(tx, user, place.id).await?),
-        None => Ok(false),
+    match store::places(tx, std::slice::from_ref(slug)).await?.as_slice() {
+        [place, ..] => Ok(store::belongs_only_to(tx, user, place.tenant_id).await?),
+        [] => Ok(false),
     }
 }
 
@@ -307,38 +307,30 @@ async fn settle_operator(
 }
 
 /// Decides where somebody is led: to a tenant, or as an operator to the platform.
-async fn destination(
+async fn lead_to(
     tx: &SystemTransaction,
     arrival: &Arrival<'_>,
     user: UserId,
     operator: bool,
-) -> Result<Result<Option<TenantId>, IdentityError>, IdentityError> {
-    let slugs: Vec<TenantSlug> = match &arrival.provider.settings.tenant {
-        TenantRule::Fixed(slug) => vec![slug.clone()],
+) -> Result<Result<Destination, IdentityError>, IdentityError> {
+    let (places, operates) = match &arrival.provider.settings.tenant {
+        TenantRule::Fixed(slug) => (store::places(tx, std::slice::from_ref(slug)).await?, false),
         TenantRule::Claim(path) => {
-            path.texts(arrival.claims).into_iter().filter_map(|text| TenantSlug::parse(text).ok()).collect()
+            let texts = path.texts(arrival.claims).into_iter();
+            let slugs: Vec<_> = texts.filter_map(|text| TenantSlug::parse(text).ok()).collect();
+            // Named together with tenants, the right to operate is no way to the platform.
+            (store::places(tx, &slugs).await?, operator && slugs.is_empty())
         }
         TenantRule::Memberships => {
-            let belongings = membership::list_for_user(tx, user).await?;
-            belongings.into_iter().map(|belonging| belonging.slug).collect()
+            let belongings = membership::list_for_user(tx, user).await?.into_iter();
+            (belongings.map(Place::from).collect(), operator)
         }
     };
-    let slug = match (arrival.wanted, slugs.as_slice()) {
-        (Some(wanted), slugs) if slugs.contains(wanted) => wanted,
-        (Some(_), _) => return Ok(Err(IdentityError::NoMembership)),
-        // Where memberships decide, whoever operates the platform acts there unless a tenant is named.
-        (None, _) if operator && arrival.provider.settings.tenant == TenantRule::Memberships => {
-            return Ok(Ok(None));
-        }
-        (None, []) if operator => return Ok(Ok(None)),
-        (None, []) => return Ok(Err(IdentityError::NoMembership)),
-        (None, [only]) => only,
-        (None, _) => return Ok(Err(arrival.ambiguous(slugs))),
-    };
-    Ok(match store::tenant(tx, slug.as_str()).await? {
-        Some(place) => refuse_status(&place.status).map(|()| Some(place.id)),
-        None => Err(IdentityError::NoMembership),
-    })
+    Ok(destination(operates, &places, arrival.wanted).map_err(|refusal| match refusal {
+        destination::Refusal::Said(IdentityError::TenantRequired { tenants }) => arrival.ambiguous(tenants),
+        destination::Refusal::Said(error) => error,
+        destination::Refusal::Unknown(_) => IdentityError::NoMembership,
+    }))
 }
 
 /// Brings the membership in line with what the claims say of roles, as far as that is the issuer's to say, and tells

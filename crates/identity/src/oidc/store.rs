@@ -4,12 +4,13 @@ use chrono::{DateTime, Utc};
 use clinicx_persistence::SystemExecutor;
 use clinicx_types::{
     id::{SessionId, TenantId, UserId},
+    name::TenantSlug,
     permission::Role,
 };
 use sea_orm::{DbErr, FromQueryResult, raw_sql};
 use uuid::Uuid;
 
-use crate::membership;
+use crate::{destination::Place, membership};
 
 /// Keeps everybody else with the same identity out until the transaction ends: two first log-ins make one account.
 pub(crate) async fn lock(db: &impl SystemExecutor, issuer: &str, subject: &str) -> Result<(), DbErr> {
@@ -106,22 +107,29 @@ pub(crate) async fn set_operator(
     .map(|_| ())
 }
 
-/// A tenant as far as a log-in needs it.
-#[derive(Clone, Debug, FromQueryResult)]
-pub(crate) struct Place {
-    pub(crate) id: TenantId,
-    pub(crate) status: String,
-}
-
-/// Finds a tenant; one that is still being made, or purged, is none.
-pub(crate) async fn tenant(db: &impl SystemExecutor, slug: &str) -> Result<Option<Place>, DbErr> {
-    db.query_one(raw_sql!(
-        Postgres,
-        r#"SELECT id, status
-           FROM public.tenants
-           WHERE slug = {slug} AND status IN ('active', 'suspended', 'archived')"#
-    ))
-    .await
+/// Finds tenants by their slugs; one that is still being made, or purged, is none.
+pub(crate) async fn places(db: &impl SystemExecutor, slugs: &[TenantSlug]) -> Result<Vec<Place>, DbErr> {
+    #[derive(FromQueryResult)]
+    struct Row {
+        id: TenantId,
+        slug: String,
+        status: String,
+    }
+    // Slugs have no comma.
+    let slugs = slugs.iter().map(TenantSlug::as_str).collect::<Vec<_>>().join(",");
+    let rows: Vec<Row> = db
+        .query_all(raw_sql!(
+            Postgres,
+            r#"SELECT id, slug, status
+               FROM public.tenants
+               WHERE slug = ANY (string_to_array({slugs}, ',')) AND status IN ('active', 'suspended', 'archived')
+               ORDER BY slug"#
+        ))
+        .await?;
+    let place = |row: Row| {
+        Some(Place { tenant_id: row.id, slug: TenantSlug::parse(&row.slug).ok()?, status: row.status })
+    };
+    Ok(rows.into_iter().filter_map(place).collect())
 }
 
 #[derive(FromQueryResult)]
