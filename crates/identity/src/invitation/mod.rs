@@ -20,9 +20,7 @@ use sea_orm::{DbErr, FromQueryResult, raw_sql};
 use serde::Serialize;
 use serde_json::json;
 
-use crate::{
-    audit, error::IdentityError, membership::from_text, scope::IdentityScope, user,
-};
+use crate::{audit, error::IdentityError, membership::from_text, scope::IdentityScope, user};
 
 /// Whom a tenant wants to take in, as somebody typed it.
 #[derive(Clone, Copy)]

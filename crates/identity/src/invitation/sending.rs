@@ -235,11 +235,7 @@ enum Invitee {
 }
 
 /// Looks both up in one statement, so that an account elsewhere costs no time of its own.
-async fn invitee(
-    db: &impl SystemExecutor,
-    tenant: TenantId,
-    key: &str,
-) -> Result<Invitee, IdentityError> {
+async fn invitee(db: &impl SystemExecutor, tenant: TenantId, key: &str) -> Result<Invitee, IdentityError> {
     #[derive(FromQueryResult)]
     struct Found {
         has_account: bool,

@@ -5,8 +5,7 @@ use std::sync::Mutex;
 use actix_web::test::TestRequest;
 use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use clinicx_identity::{
-    IdentityScope, Mail, MailError, Mailer, NewAccount, NewGrant, NewMember, Origin, Password,
-    membership,
+    IdentityScope, Mail, MailError, Mailer, NewAccount, NewGrant, NewMember, Origin, Password, membership,
 };
 use clinicx_persistence::SystemExecutor;
 use clinicx_types::{
