@@ -43,6 +43,7 @@ pub fn command(gap: &Gap, names: &RoleNames) -> String {
         "rule" => sql(&format!("DROP RULE {} ON {place}", quoted(detail))),
         "policy" => sql(&format!("DROP POLICY {} ON {place}", quoted(detail))),
         "owner" => sql(&format!("ALTER TABLE {place} OWNER TO {owner}")),
+        "login_creates_roles" => sql(&format!("ALTER ROLE {} NOCREATEROLE", quoted(detail))),
         "function" => sql(&format!("DROP FUNCTION {place}")),
         "default_privileges" => sql(&format!(
             "ALTER DEFAULT PRIVILEGES FOR ROLE {} REVOKE ALL ON TABLES FROM PUBLIC",
@@ -120,6 +121,7 @@ mod tests {
         check("tenant_a", table, "trigger", Some("t"), "DROP TRIGGER \"t\" ON \"tenant_a\".\"outbox\"");
         check("public", None, "role_attributes", Some("clinicx_app"), SYSTEM);
         check("public", None, "role_setting", Some("clinicx_app role=x"), SYSTEM);
+        check("public", None, "login_creates_roles", Some("helper"), "ALTER ROLE \"helper\" NOCREATEROLE");
         check("pg_catalog", None, "everybody_may_set_config", None, SYSTEM);
         check(
             "public",

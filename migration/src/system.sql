@@ -114,6 +114,12 @@ JOIN pg_catalog.pg_roles AS r ON r.rolname = w.name
 WHERE r.rolcanlogin <> w.login OR r.rolinherit <> w.inherit OR r.rolcreaterole <> w.create_role
     OR r.rolbypassrls <> w.bypass_rls OR r.rolsuper OR r.rolcreatedb OR r.rolreplication
 
+-- On PostgreSQL 15 whoever may make roles can become each of these.
+UNION ALL
+SELECT 'public', NULL, 'login_creates_roles', CAST(r.rolname AS text)
+FROM pg_catalog.pg_roles AS r
+WHERE r.rolcanlogin AND r.rolcreaterole AND NOT r.rolsuper AND r.rolname NOT IN (SELECT w.name FROM wanted AS w)
+
 UNION ALL
 SELECT 'public', NULL, 'role_member', w.name || ' has ' || CAST(granted.rolname AS text)
 FROM wanted AS w

@@ -1,5 +1,8 @@
 //! The self-checks of a start and of `clinicx doctor`.
 
+mod login;
+
+use clinicx_audit::{AuditError, seal};
 use clinicx_keys::KeyError;
 use clinicx_migration::{fence, mend, system};
 use clinicx_persistence::SystemExecutor;
@@ -16,12 +19,15 @@ use crate::{
 /// The oldest PostgreSQL that serves, as `server_version_num`.
 const OLDEST_SERVER: i32 = 150_000;
 
+/// What is to be done when PostgreSQL refuses to tell.
+const LOOK: &str = "look at PostgreSQL's log";
+
 /// One thing that was looked at.
 #[derive(Clone, Debug, Serialize)]
 pub struct Check {
     /// What was looked at.
     pub name: &'static str,
-    /// `ok` or `failed`.
+    /// `ok`, `warning` or `failed`.
     pub status: &'static str,
     /// What was found.
     pub finding: String,
@@ -41,13 +47,23 @@ impl Check {
         Self { name, status: "failed", finding: finding.into(), mend: mend.into(), fatal: false }
     }
 
+    /// What is good enough for development.
+    fn warning(name: &'static str, finding: impl Into<String>, mend: impl Into<String>) -> Self {
+        Self { status: "warning", ..Self::failed(name, finding, mend) }
+    }
+
     fn fatal(self) -> Self {
         Self { fatal: true, ..self }
     }
 
-    /// Tells whether all is well.
-    pub fn passed(&self) -> bool {
+    /// Tells whether there is nothing to mend.
+    pub fn is_well(&self) -> bool {
         self.status == "ok"
+    }
+
+    /// Tells whether it may be served as it is, which is so with a warning too.
+    pub fn passed(&self) -> bool {
+        self.status != "failed"
     }
 }
 
@@ -58,7 +74,7 @@ impl Check {
 pub async fn run(platform: &Platform) -> anyhow::Result<Vec<Check>> {
     let mut checks = vec![system_schema(platform).await];
     checks.extend(server(platform).await?);
-    checks.push(application_login(platform).await?);
+    checks.extend(login::run(platform).await);
     if checks.iter().any(|check| check.fatal) {
         return Ok(checks);
     }
@@ -68,6 +84,7 @@ pub async fn run(platform: &Platform) -> anyhow::Result<Vec<Check>> {
     checks.push(roles(platform).await);
     checks.push(fences(platform).await);
     checks.push(tenants_behind(platform).await?);
+    checks.push(audit_log(platform).await);
     Ok(checks)
 }
 
@@ -132,43 +149,6 @@ async fn server(platform: &Platform) -> anyhow::Result<Vec<Check>> {
     Ok(checks)
 }
 
-#[derive(FromQueryResult)]
-struct LoginFacts {
-    superuser: bool,
-    inherits: bool,
-    bypasses: bool,
-    creates: bool,
-}
-
-/// The application's login must be one that reads nothing until it has become a tenant's role.
-async fn application_login(platform: &Platform) -> anyhow::Result<Check> {
-    const NAME: &str = "application login";
-    if platform.logins.app.session_authorization.is_some() {
-        let mend = "in production set database.url to a login of its own (clinicx_app)";
-        return Ok(Check::failed(NAME, "database.url is an administrator's", mend));
-    }
-    let facts: Option<LoginFacts> = platform
-        .app
-        .query_one(raw_sql!(
-            Postgres,
-            r#"SELECT rolsuper AS superuser, rolinherit AS inherits, rolbypassrls AS bypasses,
-                      rolcreaterole OR rolcreatedb AS creates
-               FROM pg_catalog.pg_roles WHERE rolname = session_user"#
-        ))
-        .await
-        .map_err(clinicx_persistence::Failure::from)?;
-    Ok(match facts {
-        Some(LoginFacts { superuser: false, inherits: false, bypasses: false, creates: false }) => {
-            Check::ok(NAME, "inherits nothing, bypasses nothing")
-        }
-        _ => Check::failed(
-            NAME,
-            "it has more rights than it needs",
-            "run `clinicx migrate system` as an administrator",
-        ),
-    })
-}
-
 async fn master_key(platform: &Platform) -> Check {
     const NAME: &str = "master key";
     match key_check::compare(&platform.app, &platform.data_keys).await {
@@ -188,7 +168,7 @@ async fn master_key(platform: &Platform) -> Check {
             Check::failed(NAME, error.to_string(), "look at the key service, its address and the token")
                 .fatal()
         }
-        Err(error) => Check::failed(NAME, error.to_string(), "look at PostgreSQL's log"),
+        Err(error) => Check::failed(NAME, error.to_string(), LOOK),
     }
 }
 
@@ -200,7 +180,7 @@ async fn tenant_keys(platform: &Platform) -> Check {
         Ok(keyless) => {
             Check::failed(NAME, format!("{keyless} tenants have none"), "run `clinicx migrate tenants`")
         }
-        Err(error) => Check::failed(NAME, error.to_string(), "look at PostgreSQL's log"),
+        Err(error) => Check::failed(NAME, error.to_string(), LOOK),
     }
 }
 
@@ -253,7 +233,7 @@ fn closed(
 ) -> Check {
     let gaps = match gaps {
         Ok(gaps) => gaps,
-        Err(error) => return Check::failed(name, error.to_string(), "look at PostgreSQL's log"),
+        Err(error) => return Check::failed(name, error.to_string(), LOOK),
     };
     if gaps.is_empty() {
         return Check::ok(name, well);
@@ -290,4 +270,23 @@ async fn tenants_behind(platform: &Platform) -> anyhow::Result<Check> {
     } else {
         Check::failed("tenants", format!("{behind} of {all} are behind"), "run `clinicx migrate tenants`")
     })
+}
+
+/// Nothing can be sealed on top of an end that is not what was signed, and what has come since is not proven.
+async fn audit_log(platform: &Platform) -> Check {
+    const NAME: &str = "audit log";
+    let Ok(tenancy) = platform.tenancy() else {
+        return Check::ok(NAME, "another process seals it; database.control_url is not configured");
+    };
+    match seal::check_end(tenancy.control(), &platform.log_keys.known()).await {
+        Ok(Some(checkpoint)) => Check::ok(NAME, format!("{} rows end in a good checkpoint", checkpoint.size)),
+        Ok(None) => Check::ok(NAME, "nothing was sealed yet"),
+        Err(AuditError::Tampered) => Check::failed(
+            NAME,
+            "its end is not what was signed with a known key",
+            "configure the key that has signed it (audit.signing_key_file, audit.former_public_keys); if it is, run \
+             `clinicx audit verify`, find out who has changed it, and begin a new log as docs/operations.md says",
+        ),
+        Err(error) => Check::failed(NAME, error.to_string(), LOOK),
+    }
 }

@@ -26,7 +26,7 @@ use clinicx_web::ApiError;
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use crate::{
-    checks,
+    checks::{self, Check},
     config::{AuditReads, Config, OidcConfig, Profile},
     key_check,
     keys::{self, DataKeys},
@@ -190,11 +190,13 @@ impl Platform {
     /// # Errors
     /// The system schema is behind; a failed check in production; a bootstrap account that can't be made.
     pub async fn ready_to_serve(&self) -> anyhow::Result<()> {
-        let failures: Vec<_> = checks::run(self).await?.into_iter().filter(|check| !check.passed()).collect();
-        for check in &failures {
-            tracing::warn!(check = check.name, finding = %check.finding, mend = %check.mend, "self-check failed");
+        let checks = checks::run(self).await?;
+        for check in checks.iter().filter(|check| !check.is_well()) {
+            let Check { name, status, finding, mend, .. } = check;
+            tracing::warn!(check = name, status, %finding, %mend, "self-check");
         }
-        let fatal = failures.iter().find(|check| check.fatal || self.config.profile == Profile::Production);
+        let is_strict = self.config.profile == Profile::Production;
+        let fatal = checks.iter().find(|check| !check.passed() && (check.fatal || is_strict));
         if let Some(check) = fatal {
             anyhow::bail!("{}: {}; {}", check.name, check.finding, check.mend);
         }

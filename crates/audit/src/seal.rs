@@ -187,6 +187,23 @@ pub async fn seal_batch(
     Ok(Sealed { rows: count, checkpoint: Some((checkpoint, note)) })
 }
 
+/// Holds the end of the log to what was signed, and returns its checkpoint; `None` while nothing was sealed. It tells
+/// nothing of the rows before: [`crate::verify`] does.
+///
+/// # Errors
+/// [`AuditError::Tampered`]; [`AuditError::Database`].
+pub async fn check_end(
+    control: &SystemConnection,
+    keys: &[VerifyingKey],
+) -> Result<Option<Checkpoint>, AuditError> {
+    let tx = control.begin().await?;
+    // Whoever is sealing would show a leaf without its checkpoint.
+    lock(&tx, Turn::Wait).await?;
+    let head = head(&tx, keys).await;
+    tx.rollback().await?;
+    Ok(head?.checkpoint.map(|(checkpoint, _)| checkpoint))
+}
+
 /// Takes the turn of sealing until the transaction ends.
 pub(crate) async fn lock(tx: &impl SystemExecutor, turn: Turn) -> Result<bool, AuditError> {
     let key = LOCK;

@@ -129,19 +129,81 @@ async fn a_start_in_production_is_refused_with_the_command_that_mends_it() {
             "clinicx migrate system",
             system,
         ),
+        (
+            "ALTER ROLE clinicx_app BYPASSRLS CREATEROLE",
+            "application login",
+            "clinicx_app has BYPASSRLS, CREATEROLE",
+            "clinicx migrate system",
+            system,
+        ),
+        (
+            "ALTER ROLE clinicx_app SUPERUSER",
+            "application login",
+            "database.url is a superuser's (clinicx_app)",
+            "clinicx migrate system",
+            system,
+        ),
     ] {
         superuser.execute(tear).await.unwrap();
         let checks = failed(&program);
-        let [(name, finding, said)] = &checks[..] else { panic!("{tear}: {checks:?}") };
-        assert_eq!(name, check, "{tear}");
+        // The attributes of a login are seen from the login and from the roles.
+        let wanted = if check.ends_with("login") || found.starts_with("role_attributes") { 2 } else { 1 };
+        assert_eq!(checks.len(), wanted, "{tear}: {checks:?}");
+        let (_, finding, said) = checks.iter().find(|(name, ..)| name == check).unwrap();
         assert!(finding.contains(found) && said.contains(mend), "{tear}: {finding}: {said}");
         let refusal = program.run(&["serve"]);
         let line = refusal.stderr.lines().last().unwrap();
         assert_eq!(refusal.code, Some(1), "{tear}: {refusal:?}");
-        assert!(line.contains(check) && line.contains(mend), "{tear}: {line}");
+        assert!(checks.iter().any(|(name, ..)| line.contains(name)) && line.contains(mend), "{tear}: {line}");
         program.run(command).expect(0);
         assert_eq!(failed(&program), vec![], "after {tear}");
     }
+
+    // Logins that are not the service's own: one as which somebody lets it run, and one that could make itself a member.
+    for (make, variable, check, found, mend) in [
+        (
+            "CREATE ROLE clinic_reader LOGIN BYPASSRLS IN ROLE clinicx_app",
+            Some("clinic_reader"),
+            "application login",
+            "clinic_reader has BYPASSRLS, INHERIT",
+            "set database.url to the login clinicx_app",
+        ),
+        (
+            "CREATE ROLE clinic_reader LOGIN CREATEROLE",
+            None,
+            "roles and rights",
+            "login_creates_roles (clinic_reader)",
+            "ALTER ROLE \"clinic_reader\" NOCREATEROLE",
+        ),
+    ] {
+        superuser.execute(make).await.unwrap();
+        let login = variable.unwrap_or("clinicx_app");
+        let program = production(
+            |part| server.url(if part == "clinicx_app" { login } else { part }, "postgres"),
+            &server.address().superuser_url(),
+        );
+        let checks = failed(&program);
+        let told = checks
+            .iter()
+            .any(|(name, finding, said)| name == check && finding.contains(found) && said.contains(mend));
+        assert!(told, "{make}: {checks:?}");
+        assert_eq!(program.run(&["serve"]).code, Some(1), "{make}");
+        superuser.execute("DROP ROLE clinic_reader").await.unwrap();
+    }
+    // A superuser's URL alone is for development.
+    let superusers = production(|_| server.address().superuser_url(), &server.address().superuser_url());
+    let checks = failed(&superusers);
+    let [(name, finding, said)] = &checks[..] else { panic!("{checks:?}") };
+    assert_eq!(name, "application login");
+    assert!(
+        finding.contains("a superuser's (postgres)") && said.contains("set database.url"),
+        "{finding}: {said}"
+    );
+    assert_eq!(superusers.run(&["serve"]).code, Some(1));
+    let developers = superusers.with("CLINICX_PROFILE", "development");
+    let ran = developers.run(&["doctor"]);
+    let line = ran.expect(0).stdout.lines().find(|line| line.contains("application login")).unwrap();
+    assert!(line.contains("warning"), "{line}");
 
     // What the program may not mend, it says how to.
     superuser.execute("GRANT SELECT ON public.users TO PUBLIC").await.unwrap();
