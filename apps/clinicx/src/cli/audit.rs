@@ -7,7 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
-use chrono::{DateTime, NaiveDate, NaiveTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
 use clap::Subcommand;
 use clinicx_audit::{Checkpoint, VerifyingKey, prune, seal::Turn, verify};
 use clinicx_persistence::SystemConnection;
@@ -162,8 +162,17 @@ async fn prune(
     yes: bool,
     output: &Output,
 ) -> Result<Outcome, Failed> {
-    if before > SystemClock.now() {
+    let now = SystemClock.now();
+    if before > now {
         return Err(Failed::usage(anyhow::anyhow!("--before must lie in the past")));
+    }
+    let kept_for = config.audit.min_retention;
+    let youngest = TimeDelta::from_std(kept_for).ok().and_then(|kept_for| now.checked_sub_signed(kept_for));
+    if youngest.is_none_or(|youngest| before > youngest) {
+        let kept_for = humantime_serde::re::humantime::format_duration(kept_for);
+        return Err(Failed::usage(anyhow::anyhow!(
+            "rows are kept for {kept_for} at least (audit.min_retention); --before must lie further back"
+        )));
     }
     let platform = Platform::open_current(config).await?;
     let done = prune_on(&platform, before, yes, output).await;

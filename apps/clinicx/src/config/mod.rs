@@ -313,7 +313,13 @@ pub struct AuditConfig {
     /// How often rows are sealed.
     #[serde(with = "humantime_serde")]
     pub seal_every: Duration,
+    /// How old a row must be before `clinicx audit prune` removes it.
+    #[serde(with = "humantime_serde")]
+    pub min_retention: Duration,
 }
+
+/// Ten years, as long as many countries have records of treatment kept (in Germany section 630f BGB).
+const TEN_YEARS: Duration = Duration::from_secs(10 * 31_557_600);
 
 impl Default for AuditConfig {
     fn default() -> Self {
@@ -324,6 +330,7 @@ impl Default for AuditConfig {
             signing_key_file: None,
             former_public_keys: Vec::new(),
             seal_every: Duration::from_secs(5),
+            min_retention: TEN_YEARS,
         }
     }
 }

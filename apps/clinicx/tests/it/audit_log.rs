@@ -173,6 +173,9 @@ async fn old_rows_go_and_the_proof_stays() {
     prune(&[]).expect(2);
     prune(&["--before", "yesterday"]).expect(2);
     prune(&["--before", "2999-01-01", "--yes"]).refusal(2);
+    let young = (chrono::Utc::now() - chrono::TimeDelta::days(3_600)).format("%Y-%m-%d").to_string();
+    let refused = prune(&["--before", &young, "--yes"]);
+    assert!(refused.refusal(2).contains("kept for 10years at least (audit.min_retention)"), "{refused:?}");
     assert!(prune(&["--before", &before]).refusal(2).contains("--yes"));
     assert_eq!(prune(&["--before", &before, "--yes", "--json"]).json()["rows"], rows);
     assert_eq!(stage.count("audit_logs").await, 1, "the statement alone is left");
@@ -185,4 +188,42 @@ async fn old_rows_go_and_the_proof_stays() {
     // A row that is gone without a statement is found.
     stage.sql("DELETE FROM audit_logs").await;
     assert!(stage.verify(&[&kept]).refusal(1).contains("removed at position 0"));
+}
+
+/// As docs/operations.md says what to do when the log was really tampered with.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_that_was_tampered_with_is_named_by_doctor_and_begun_anew() {
+    let stage = Stage::open().await;
+    let of_the_log = |program: &Program| {
+        let ran = program.run(&["doctor", "--json"]);
+        let report: Value = serde_json::from_str(&ran.stdout).unwrap();
+        let checks = report["checks"].as_array().unwrap().clone();
+        checks.into_iter().find(|check| check["name"] == "audit log").unwrap()
+    };
+    assert_eq!(of_the_log(&stage.program)["status"], "ok", "nothing was sealed yet");
+    stage.program.run(&["user", "create", "a@platform.example", "--name", "A"]).expect(0);
+    let kept = stage.file("kept.txt");
+    stage.program.run(&["audit", "checkpoint", "--out", &kept]).expect(0);
+    assert_eq!(of_the_log(&stage.program)["status"], "ok");
+
+    stage.sql("UPDATE audit_checkpoints SET root_hash = sha256('x')").await;
+    let check = of_the_log(&stage.program);
+    assert_eq!(check["status"], "failed", "{check}");
+    assert!(check["mend"].as_str().unwrap().contains("clinicx audit verify"), "{check}");
+    assert!(stage.program.run(&["audit", "checkpoint"]).refusal(1).contains("clinicx audit verify"));
+
+    stage.sql("WITH gone AS (DELETE FROM audit_leaves) DELETE FROM audit_checkpoints").await;
+    let anew = Program::new()
+        .with("CLINICX_DATABASE__URL", stage.url.clone())
+        .with("CLINICX_STATE_DIR", stage.file("another state"))
+        .with("CLINICX_AUDIT__LOG_NAME", "clinicx-audit-2");
+    let kept_anew = stage.file("anew.txt");
+    anew.run(&["audit", "checkpoint", "--out", &kept_anew]).expect(0);
+    let report = anew.run(&["audit", "verify", "--json", "--checkpoint", &kept_anew]).json();
+    assert_eq!((&report["ok"], &report["size"]), (&json!(true), &json!(stage.count("audit_logs").await)));
+    assert_eq!(of_the_log(&anew)["status"], "ok");
+    // A checkpoint of the log before is none of the new one.
+    assert!(
+        anew.run(&["audit", "verify", "--checkpoint", &kept]).refusal(1).contains("no known key has signed")
+    );
 }
