@@ -43,4 +43,5 @@ mod support;
 mod tokens;
 mod totp;
 mod users;
+mod vault;
 mod writing;
