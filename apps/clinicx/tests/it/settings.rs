@@ -251,7 +251,7 @@ async fn two_processes_and_the_command_line_agree_within_five_seconds() {
     let text = program.run(&["config", "set", "platform.maintenance_message", "12", "--json"]).json();
     assert_eq!(text["value"], "12");
     let wrong = program.run(&["config", "set", "platform.maintenance_retry_after", "2d"]);
-    assert!(wrong.refusal(1).contains("from 1s to 1d"), "{}", wrong.stderr);
+    assert!(wrong.refusal(2).contains("from 1s to 1d"), "{}", wrong.stderr);
     assert!(program.run(&["config", "set", "no.such", "1"]).refusal(1).contains("no such setting"));
     let listed = program.run(&["config", "list", "--json"]).json();
     assert!(listed.as_array().unwrap().iter().any(|one| one["key"] == "platform.read_only"), "{listed}");
