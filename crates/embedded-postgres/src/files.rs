@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{account::Account, error::PostgresError};
+use crate::{account::Account, cancel::Cancel, error::PostgresError};
 
 /// How long one process waits for another that starts a server in the same folder; a download may be in it.
 const LOCK_WAIT: Duration = Duration::from_secs(300);
@@ -101,10 +101,11 @@ pub(crate) fn open_private(path: &Path) -> Result<File, PostgresError> {
 }
 
 /// Waits for the lock of a folder; it is free again when the returned file is dropped or its process ends.
-pub(crate) fn lock(path: &Path) -> Result<File, PostgresError> {
+pub(crate) fn lock(path: &Path, cancel: &Cancel) -> Result<File, PostgresError> {
     let file = open_private(path)?;
     let start = Instant::now();
     loop {
+        cancel.check()?;
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if start.elapsed() < LOCK_WAIT => {

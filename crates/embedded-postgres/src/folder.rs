@@ -44,7 +44,7 @@ impl Folder {
         let Some(fallback) = fallback else {
             return Err(PostgresError::Unreachable { folder: state, user: unreachable });
         };
-        let other = fallback.join(files::hash(&state));
+        let other = moved(&state, fallback);
         for folder in [fallback, &other] {
             files::make_folder(folder)?;
             fs::set_permissions(folder, Permissions::from_mode(0o755))
@@ -53,6 +53,13 @@ impl Folder {
         let found = Self::at(&other)?;
         progress.report(&Event::FolderMoved { from: state, to: other, user: unreachable });
         Ok(found)
+    }
+
+    /// The folders `home` that a server of this state folder may have.
+    pub(crate) fn candidates(state: &Path, fallback: Option<&Path>) -> Vec<PathBuf> {
+        let Ok(state) = fs::canonicalize(state) else { return Vec::new() };
+        let other = fallback.map(|fallback| moved(&state, fallback));
+        [Some(state), other].into_iter().flatten().map(|state| state.join("postgres")).collect()
     }
 
     fn at(state: &Path) -> Result<Self, PostgresError> {
@@ -105,4 +112,9 @@ impl Folder {
         }
         Ok(())
     }
+}
+
+/// The folder to use instead of a state folder that the account can't reach.
+fn moved(state: &Path, fallback: &Path) -> PathBuf {
+    fallback.join(files::hash(state))
 }

@@ -8,7 +8,7 @@ use std::{
     fs,
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -20,6 +20,7 @@ use nix::{
 use crate::{
     account::Account,
     address::Address,
+    cancel::Cancel,
     error::{PostgresError, last_line},
     postmaster::{Postmaster, Status},
 };
@@ -29,6 +30,8 @@ const READY_WAIT: Duration = Duration::from_secs(60);
 /// How long a server may take to end before it is told to end without a checkpoint.
 const STOP_WAIT: Duration = Duration::from_secs(20);
 /// Parameters: log, signal, folder to remove at the end or "", then the command of the server.
+///
+/// It ends when the server has ended, with the server's exit code.
 const SCRIPT: &str = r#"
 log=$1 signal=$2 remove=$3
 shift 3
@@ -49,6 +52,28 @@ kill "$watcher" 2>/dev/null
 exit "$status"
 "#;
 
+/// How the shell watches over a program.
+pub(crate) struct Watched<'a> {
+    pub(crate) account: &'a Account,
+    /// Takes all that the program prints.
+    pub(crate) log: &'a Path,
+    /// Sent to the program when its owner is gone.
+    pub(crate) signal: &'a str,
+    /// Removed when the program has ended; empty for nothing.
+    pub(crate) remove: &'a Path,
+}
+
+/// Returns the command of the shell; the program and its arguments are to be added to it.
+///
+/// The program is told to end when the child's standard input is closed.
+pub(crate) fn watched(watched: &Watched<'_>) -> Command {
+    let mut command = watched.account.command(Path::new("/bin/sh"));
+    command.arg("-c").arg(SCRIPT).arg("clinicx-postgres");
+    command.arg(watched.log).arg(watched.signal).arg(watched.remove);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
+    command
+}
+
 /// What to launch.
 pub(crate) struct Launch<'a> {
     pub(crate) account: &'a Account,
@@ -57,6 +82,7 @@ pub(crate) struct Launch<'a> {
     pub(crate) log: PathBuf,
     pub(crate) settings: Vec<String>,
     pub(crate) at_end: AtEnd,
+    pub(crate) cancel: Cancel,
 }
 
 /// What happens when the owner is gone.
@@ -85,16 +111,14 @@ impl Guard {
             AtEnd::Keep => ("INT", Path::new("")),
             AtEnd::Remove(folder) => ("QUIT", folder.as_path()),
         };
-        let mut command = launch.account.command(Path::new("/bin/sh"));
-        command.arg("-c").arg(SCRIPT).arg("clinicx-postgres").arg(&launch.log).arg(signal).arg(remove);
+        let mut command = watched(&Watched { account: launch.account, log: &launch.log, signal, remove });
         command.arg(&launch.postgres).arg("-D").arg(&launch.data);
         for setting in &launch.settings {
             command.arg("-c").arg(setting);
         }
-        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).process_group(0);
         let shell = command.spawn().map_err(PostgresError::io("run", "/bin/sh"))?;
         let mut guard = Self { shell, data: launch.data.clone(), log: launch.log.clone(), asked: None };
-        guard.wait_until_ready(address, log_start)?;
+        guard.wait_until_ready(address, log_start, &launch.cancel)?;
         Ok(guard)
     }
 
@@ -132,9 +156,15 @@ impl Guard {
         Ok(false)
     }
 
-    fn wait_until_ready(&mut self, address: &Address, log_start: u64) -> Result<(), PostgresError> {
+    fn wait_until_ready(
+        &mut self,
+        address: &Address,
+        log_start: u64,
+        cancel: &Cancel,
+    ) -> Result<(), PostgresError> {
         let start = Instant::now();
         loop {
+            cancel.check()?;
             // The file is asked first: a connection to a server that is starting would fill its log.
             let ready =
                 Postmaster::read(&self.data).is_some_and(|postmaster| postmaster.status == Status::Ready);

@@ -14,6 +14,7 @@
 
 pub mod account;
 pub mod address;
+pub mod cancel;
 pub mod error;
 pub mod event;
 pub mod fetch;

@@ -11,13 +11,14 @@ use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
 
 use crate::{
     address::{Address, PORT},
+    cancel::Cancel,
     error::PostgresError,
     event::{Event, Progress},
     fetch::{self, Download},
     files,
     folder::Folder,
     guard::{AtEnd, Guard, Launch},
-    initdb,
+    initdb::{self, NewData},
     installation::{self, Installation, Search},
     postmaster::{Postmaster, Status},
     settings,
@@ -49,6 +50,8 @@ pub struct Options {
     pub profile: Profile,
     /// Who is told what happens.
     pub progress: Progress,
+    /// Gives the start up while it goes on.
+    pub cancel: Cancel,
 }
 
 impl Options {
@@ -63,6 +66,7 @@ impl Options {
             max_connections: 200,
             profile: Profile::Durable,
             progress: Progress::silent(),
+            cancel: Cancel::default(),
         }
     }
 }
@@ -98,7 +102,7 @@ impl Server {
     pub fn start_blocking(options: &Options) -> Result<Self, PostgresError> {
         let start = Instant::now();
         let folder = Folder::prepare(&options.state, options.fallback.as_deref(), &options.progress)?;
-        let lock = files::lock(&folder.lock())?;
+        let lock = files::lock(&folder.lock(), &options.cancel)?;
         let server = match adopt(&folder, options)? {
             Some(server) => server,
             None => launch(&folder, options)?,
@@ -106,6 +110,22 @@ impl Server {
         drop(lock);
         options.progress.report(&Event::Ready { elapsed: start.elapsed() });
         Ok(server)
+    }
+
+    /// Returns where a server answers that runs in the state folder; starts none and makes nothing.
+    #[must_use]
+    pub fn find(options: &Options) -> Option<Address> {
+        Folder::candidates(&options.state, options.fallback.as_deref()).iter().find_map(|home| {
+            let data = home.join("data");
+            let postmaster = Postmaster::read(&data)?;
+            let (Status::Ready, Some(socket), Some(port)) =
+                (postmaster.status, postmaster.socket_folder.clone(), postmaster.port)
+            else {
+                return None;
+            };
+            let address = Address::new(socket, port, options.superuser.clone());
+            (postmaster.is_alive(&data) && address.answers()).then_some(address)
+        })
     }
 
     pub(crate) fn from_parts(address: Address, home: PathBuf, guard: Guard) -> Self {
@@ -176,6 +196,7 @@ fn adopt(folder: &Folder, options: &Options) -> Result<Option<Server>, PostgresE
     let data = folder.data();
     let start = Instant::now();
     loop {
+        options.cancel.check()?;
         let Some(postmaster) = Postmaster::read(&data) else { return Ok(None) };
         if !postmaster.is_alive(&data) {
             clear_reused(&data, &postmaster)?;
@@ -227,16 +248,26 @@ fn launch(folder: &Folder, options: &Options) -> Result<Server, PostgresError> {
     let installation = find_or_fetch(
         &Search { fetched: Some(folder.state.clone()), ..options.search.clone() },
         major.map(|major| (major, data.as_path())),
-        &options.download,
-        &folder.state,
-        &options.progress,
+        &Fetching {
+            download: &options.download,
+            folder: &folder.state,
+            progress: &options.progress,
+            cancel: &options.cancel,
+        },
     )?;
     options
         .progress
         .report(&Event::Found { bin: installation.bin.clone(), version: installation.version.clone() });
     if major.is_none() {
         options.progress.report(&Event::Initialising { folder: data.clone() });
-        initdb::initialise(&installation, &folder.account, &data, &options.superuser, options.profile)?;
+        initdb::initialise(&NewData {
+            installation: &installation,
+            account: &folder.account,
+            data: &data,
+            superuser: &options.superuser,
+            profile: options.profile,
+            cancel: &options.cancel,
+        })?;
     }
     options.progress.report(&Event::Starting);
     folder.rotate_log()?;
@@ -256,6 +287,7 @@ fn launch(folder: &Folder, options: &Options) -> Result<Server, PostgresError> {
             &socket.to_string_lossy(),
         ),
         at_end: AtEnd::Keep,
+        cancel: options.cancel.clone(),
     };
     let address = Address::new(socket, PORT, options.superuser.clone());
     let start = Instant::now();
@@ -276,17 +308,23 @@ fn launch(folder: &Folder, options: &Options) -> Result<Server, PostgresError> {
     }
 }
 
+/// What to do when there are no binaries.
+pub(crate) struct Fetching<'a> {
+    pub(crate) download: &'a Download,
+    pub(crate) folder: &'a Path,
+    pub(crate) progress: &'a Progress,
+    pub(crate) cancel: &'a Cancel,
+}
+
 /// Finds binaries, and fetches them when there are none at all.
 pub(crate) fn find_or_fetch(
     search: &Search,
     major: Option<(u32, &Path)>,
-    download: &Download,
-    folder: &Path,
-    progress: &Progress,
+    fetching: &Fetching<'_>,
 ) -> Result<Installation, PostgresError> {
-    match (installation::find_matching(search, major), download) {
+    match (installation::find_matching(search, major), fetching.download) {
         (Err(PostgresError::NoBinaries { .. }), Download::From(source)) => {
-            let fetched = fetch::fetch(source, folder, progress)?;
+            let fetched = fetch::fetch(source, fetching.folder, fetching.progress, fetching.cancel)?;
             match major {
                 Some((data, path)) if data != fetched.major => {
                     Err(PostgresError::OtherVersion { folder: path.to_owned(), data, found: fetched.version })

@@ -12,15 +12,16 @@ use std::{
 use crate::{
     account::Account,
     address::{Address, PORT},
+    cancel::Cancel,
     error::PostgresError,
     event::Progress,
     fetch::Download,
     files,
     guard::{AtEnd, Guard, Launch},
-    initdb,
+    initdb::{self, NewData},
     installation::{Installation, Search},
     postmaster::Postmaster,
-    server::{self, Profile, Server},
+    server::{self, Fetching, Profile, Server},
     settings,
 };
 
@@ -96,6 +97,7 @@ impl TestServer {
                 &base.path().to_string_lossy(),
             ),
             at_end: AtEnd::Remove(base.path().to_owned()),
+            cancel: Cancel::default(),
         };
         let address = Address::new(base.path().to_owned(), PORT, SUPERUSER.to_owned());
         let guard = Guard::launch(&launch, &address)?;
@@ -135,10 +137,18 @@ fn template(
     temporary: &Path,
     account: &Account,
 ) -> Result<(Installation, PathBuf), PostgresError> {
-    let lock = files::lock(&cache.join("lock"))?;
+    let lock = files::lock(&cache.join("lock"), &Cancel::default())?;
     let search = Search { fetched: Some(cache.to_owned()), ..Search::from_environment() };
-    let installation =
-        server::find_or_fetch(&search, None, &Download::default(), cache, &Progress::silent())?;
+    let installation = server::find_or_fetch(
+        &search,
+        None,
+        &Fetching {
+            download: &Download::default(),
+            folder: cache,
+            progress: &Progress::silent(),
+            cancel: &Cancel::default(),
+        },
+    )?;
     let template = cache.join(format!("template-{}", installation.version));
     if !template.is_dir() {
         let work = tempfile::Builder::new()
@@ -147,7 +157,14 @@ fn template(
             .map_err(PostgresError::io("create a folder in", temporary))?;
         account.give(work.path())?;
         let data = work.path().join("data");
-        initdb::initialise(&installation, account, &data, SUPERUSER, Profile::Test)?;
+        initdb::initialise(&NewData {
+            installation: &installation,
+            account,
+            data: &data,
+            superuser: SUPERUSER,
+            profile: Profile::Test,
+            cancel: &Cancel::default(),
+        })?;
         let unfinished = cache.join("template.unfinished");
         files::remove_tree(&unfinished)?;
         files::copy_tree(&data, &unfinished, None)?;

@@ -11,6 +11,7 @@ use std::{
 };
 
 use clinicx_embedded_postgres::{
+    cancel::Cancel,
     error::PostgresError,
     event::{Event, Progress},
     fetch::{self, Download, Source},
@@ -130,7 +131,7 @@ fn a_host_that_refuses_or_says_nothing_fails_quickly() {
 
 fn check_failure(source: &Source, state: &Path, expected: &str) {
     let start = Instant::now();
-    let error = fetch::fetch(source, state, &Progress::silent()).unwrap_err();
+    let error = fetch::fetch(source, state, &Progress::silent(), &Cancel::default()).unwrap_err();
     assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
     assert!(matches!(error, PostgresError::Fetch { .. }), "{error:?}");
     let text = one_line(&error);

@@ -1,6 +1,8 @@
 //! The crate against a real PostgreSQL.
 
 #[cfg(test)]
+mod cancel;
+#[cfg(test)]
 mod fetch;
 #[cfg(test)]
 mod find;

@@ -75,6 +75,18 @@ async fn a_running_server_is_joined_and_left_running() {
     assert_eq!(ask(&owner.url("postgres", "postgres"), "SELECT 'up'").await, "up");
 }
 
+#[tokio::test]
+async fn a_running_server_is_found_and_an_ended_one_is_not() {
+    let state = open_folder();
+    let options = options(state.path());
+    assert_eq!(Server::find(&options), None);
+    assert_eq!(fs::read_dir(state.path()).unwrap().count(), 0, "looking makes nothing");
+    let server = Server::start(options.clone()).await.unwrap();
+    assert_eq!(Server::find(&options).as_ref(), Some(server.address()));
+    server.stop().await.unwrap();
+    assert_eq!(Server::find(&options), None);
+}
+
 #[test]
 fn of_two_starts_at_once_one_joins_the_other() {
     let state = open_folder();
