@@ -50,6 +50,7 @@ pub(crate) fn initialise(new: &NewData<'_>) -> Result<(), PostgresError> {
         let status = run(new, &unfinished, &log, locale)?;
         if new.cancel.is_cancelled() {
             files::remove_tree(&unfinished)?;
+            remove_file(&log)?;
             return Err(PostgresError::Cancelled);
         }
         if status.success() {
