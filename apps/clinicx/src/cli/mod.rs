@@ -99,7 +99,10 @@ pub async fn run(cli: Cli) -> Result<Outcome, Failed> {
     if matches!(cli.command, Command::Openapi) {
         return openapi::run(&output);
     }
-    let config = crate::config::load(cli.global.config.as_deref()).map_err(Failed::usage)?;
+    let mut config = crate::config::load(cli.global.config.as_deref()).map_err(Failed::usage)?;
+    if !matches!(cli.command, Command::Dev(_) | Command::Serve(_)) {
+        crate::dev::postgres::find(&mut config, &output)?;
+    }
     match cli.command {
         Command::Dev(args) => dev::run(config, args, &output).await,
         Command::Serve(args) => serve::run(config, args).await,

@@ -1,17 +1,12 @@
 //! Everything on one machine: an embedded PostgreSQL, two demo clinics, the service.
 
+mod claim;
 mod clinics;
 mod demo;
 mod foreign;
 mod names;
+pub(crate) mod postgres;
 
-use anyhow::Context;
-use clinicx_embedded_postgres::{
-    error::PostgresError,
-    event::{Event, Progress},
-    install_command,
-    server::{Options, Server},
-};
 use clinicx_identity::{IdentityScope, NewAccount, Password, membership, user};
 use clinicx_persistence::{Failure, TenantScope};
 use clinicx_tenancy::{PlatformScope, Tenant, TenantDraft, registry};
@@ -19,7 +14,6 @@ use clinicx_types::{
     name::TenantSlug,
     permission::{PermissionSet, Role},
 };
-use sqlx::{ConnectOptions, Connection, postgres::PgConnectOptions};
 
 use crate::{
     cli::{Output, migrate},
@@ -27,49 +21,70 @@ use crate::{
     key_check, provision,
     said::said,
     server::{Service, Signals, port_problem},
-    wiring::{self, Platform},
+    wiring::Platform,
 };
+use claim::Claim;
 use clinics::{CLINICS, DemoClinic};
 
 /// The password of every demo user. The demo listens on the loopback address unless told otherwise.
 const DEMO_PASSWORD: &str = "clinicx-demo-password";
 /// The demo's operator, unless `bootstrap.email` names one.
 const DEMO_OPERATOR: &str = "operator@clinicx.example";
-/// The database of the demo in the embedded server.
-const DATABASE: &str = "clinicx";
 
-/// Runs everything until a signal.
+/// Runs everything until a signal, or until the embedded PostgreSQL has gone.
 ///
 /// # Errors
-/// One line that says what is missing and how to get it.
+/// One line that says what is missing and how to get it, or who runs in the folder already.
 pub(crate) async fn run(mut config: Config, output: &Output) -> anyhow::Result<()> {
     foreign::refuse(&config).await?;
-    // Found out before anything is started, so that the other program's owner hears of it at once.
-    let wanted = (config.http.host, config.http.port).into();
-    drop(std::net::TcpListener::bind(wanted).map_err(|error| port_problem(wanted, &error))?);
-    let server = match config.database.url {
-        Some(_) => None,
-        None => Some(start_postgres(&mut config, output).await?),
-    };
-    let served = serve(config, output).await;
-    if let Some(server) = server {
-        output.progress("stopping PostgreSQL");
-        server.stop().await?;
+    if config.database.url.is_some() {
+        check_port(&config)?;
+        return serve(config, output, Signals::listen()?, None).await;
     }
-    served
+    let state_dir = config.state_dir.0.clone();
+    // Who runs here already may be the one that has the port; and no folder is made for a start that is refused.
+    let claim = if state_dir.is_dir() { Some(Claim::take(&state_dir)?) } else { None };
+    check_port(&config)?;
+    let mut claim = claim.map_or_else(|| Claim::take(&state_dir), Ok)?;
+    let mut signals = Signals::listen()?;
+    let mut server = postgres::start(&mut config, &mut signals, output).await?;
+    let served = tokio::select! {
+        served = serve(config, output, signals, Some(&mut claim)) => served,
+        gone = postgres::ended(&mut server) => Err(gone),
+    };
+    let stopped = postgres::stop(server, output).await;
+    served.and(stopped)
 }
 
-async fn serve(mut config: Config, output: &Output) -> anyhow::Result<()> {
+/// Finds out before anything is started, so that the other program's owner hears of it at once.
+fn check_port(config: &Config) -> anyhow::Result<()> {
+    let wanted = (config.http.host, config.http.port).into();
+    std::net::TcpListener::bind(wanted).map(drop).map_err(|error| port_problem(wanted, &error))
+}
+
+/// Serves until a signal; with a claim on the folder from the embedded server.
+async fn serve(
+    mut config: Config,
+    output: &Output,
+    mut signals: Signals,
+    claim: Option<&mut Claim>,
+) -> anyhow::Result<()> {
     if config.bootstrap.email.is_none() {
         config.bootstrap.email = Some(DEMO_OPERATOR.to_owned());
         config.bootstrap.password = Some(Secret::new(DEMO_PASSWORD));
     }
-    let mut signals = Signals::listen()?;
     let service = tokio::select! {
         service = prepare(&config, output) => service?,
         () = signals.next() => anyhow::bail!("ended before the demo clinics were complete; start again to go on"),
     };
-    announce(&service, &config, output);
+    let base = format!("http://{}", service.address());
+    // Only the embedded server's URL is shown: it holds no password.
+    let mut database = None;
+    if let Some(claim) = claim {
+        claim.serves_at(&base);
+        database = config.database.admin_url.as_ref().map(Secret::expose);
+    }
+    announce(&base, database, &config, output);
     service.run_until(signals).await
 }
 
@@ -84,67 +99,6 @@ async fn prepare(config: &Config, output: &Output) -> anyhow::Result<Service> {
     key_check::adopt(platform.tenancy()?, &platform.data_keys).await?;
     demo_clinics(&platform, output).await?;
     Service::on(platform).await
-}
-
-/// Starts the embedded server and points the configuration's logins at it.
-async fn start_postgres(config: &mut Config, output: &Output) -> anyhow::Result<Server> {
-    let mut options = Options::new(config.state_dir.0.join("postgres"));
-    if let Some(bin) = &config.postgres_bin {
-        options.search.configured = Some(bin.clone());
-    }
-    let told = *output;
-    options.progress = Progress::new(move |event| tell(&told, event));
-    let server = Server::start(options).await.map_err(no_server)?;
-    make_database(&server).await?;
-    let roles = wiring::role_names(config)?;
-    let url = |role: clinicx_migration::system::SystemRole| {
-        Some(Secret::new(server.url(roles.of(role).as_str(), DATABASE)))
-    };
-    let database = &mut config.database;
-    database.url = url(clinicx_migration::system::SystemRole::App);
-    database.control_url = url(clinicx_migration::system::SystemRole::Control);
-    database.migrator_url = url(clinicx_migration::system::SystemRole::Migrator);
-    database.admin_url = Some(Secret::new(server.url(server.address().superuser(), DATABASE)));
-    Ok(server)
-}
-
-/// A folder that was named wrongly may be the wrong way to begin with.
-fn no_server(error: PostgresError) -> anyhow::Error {
-    match error {
-        PostgresError::ConfiguredBinaries { .. } => {
-            anyhow::anyhow!("{error}; or unset it and install PostgreSQL with `{}`", install_command())
-        }
-        other => other.into(),
-    }
-}
-
-fn tell(output: &Output, event: &Event) {
-    // A download reports each piece; every fourth mebibyte is enough.
-    if let Event::Downloading { received, .. } = event
-        && received % (4 << 20) > (64 << 10)
-    {
-        return;
-    }
-    output.progress(&event.to_string());
-}
-
-async fn make_database(server: &Server) -> anyhow::Result<()> {
-    let options: PgConnectOptions =
-        server.address().superuser_url().parse().context("the server's own URL")?;
-    let mut connection = options.connect().await.context("connect to the embedded PostgreSQL")?;
-    let there: bool =
-        sqlx::query_scalar("SELECT EXISTS (SELECT FROM pg_catalog.pg_database WHERE datname = $1)")
-            .bind(DATABASE)
-            .fetch_one(&mut connection)
-            .await
-            .context("look for the database")?;
-    if !there {
-        sqlx::query("CREATE DATABASE clinicx")
-            .execute(&mut connection)
-            .await
-            .context("create the database")?;
-    }
-    connection.close().await.context("close the connection")
 }
 
 /// Makes and fills the demo clinics that are not there yet.
@@ -229,12 +183,13 @@ fn address(name: &str, clinic: &DemoClinic) -> String {
     format!("{name}@{}.example", clinic.slug)
 }
 
-fn announce(service: &Service, config: &Config, output: &Output) {
-    let base = format!("http://{}", service.address());
+fn announce(base: &str, database: Option<&str>, config: &Config, output: &Output) {
     if output.is_json() {
         let operator = config.bootstrap.email.as_deref().unwrap_or_default();
         let tenants: Vec<_> = CLINICS.iter().map(|clinic| clinic.slug).collect();
-        return output.one(&serde_json::json!({"url": base, "operator": operator, "tenants": tenants}));
+        return output.one(
+            &serde_json::json!({"url": base, "operator": operator, "tenants": tenants, "database": database}),
+        );
     }
     let operator = match &config.bootstrap.email {
         Some(email) if email == DEMO_OPERATOR => format!("{email}  {DEMO_PASSWORD}"),
@@ -246,9 +201,9 @@ fn announce(service: &Service, config: &Config, output: &Output) {
         format!("  API        {base}/api/v1"),
         format!("  Reference  {base}/docs"),
         format!("  Health     {base}/readyz"),
-        String::new(),
-        format!("  operator   {operator}"),
     ];
+    lines.extend(database.map(|url| format!("  Database   {url}")));
+    lines.extend([String::new(), format!("  operator   {operator}")]);
     for clinic in CLINICS {
         let names = std::iter::once("admin").chain(clinic.users.iter().map(|(name, ..)| *name));
         for name in names {
@@ -256,6 +211,11 @@ fn announce(service: &Service, config: &Config, output: &Output) {
         }
     }
     lines.push(String::new());
+    if database.is_some() {
+        lines.push(
+            "  Meanwhile `clinicx tenant list` and the like, in this folder, use this database.".to_owned(),
+        );
+    }
     lines.push("  Ctrl-C ends everything.".to_owned());
     output.text(&format!("{}\n", lines.join("\n")));
 }

@@ -4,6 +4,8 @@ use std::{
     fs,
     net::TcpListener,
     path::PathBuf,
+    process::Command,
+    thread,
     time::{Duration, Instant},
 };
 
@@ -152,17 +154,40 @@ fn plain(instant: DateTime<Utc>) -> String {
     instant.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// The doctor finds nothing wrong with the server of the demo, asked as the application's login.
+/// In the same folder other commands find the database of the demo, and the doctor finds nothing wrong with it.
 fn assert_healthy(program: &Program) {
-    let socket: String = url::form_urlencoded::byte_serialize(postmaster(program, 4).as_bytes()).collect();
-    let url = format!(
-        "postgres://clinicx_app@localhost:{}/clinicx?host={socket}&sslmode=disable",
-        postmaster(program, 3)
-    );
-    let ran = finish(program.command(&["doctor", "--json"]).env("CLINICX_DATABASE__URL", url));
+    let ran = program.run(&["doctor", "--json"]);
     let report = ran.json();
+    assert!(ran.stderr.contains("using the database of `clinicx dev`"), "{}", ran.stderr);
     let checks = report["checks"].as_array().unwrap();
     assert!(checks.len() > 5 && checks.iter().all(|check| check["status"] == "ok"), "{report}");
+    let status = program.run(&["migrate", "status", "--json"]).json();
+    assert_eq!(status["system_pending"], 0, "{status}");
+    let tenants = program.run(&["tenant", "list", "--json"]).json();
+    let slugs: Vec<_> = tenants.as_array().unwrap().iter().map(|tenant| &tenant["slug"]).collect();
+    assert_eq!(slugs, ["clinic1", "dental1"]);
+
+    // Not what is served for good, and not where something else is configured.
+    for (name, value) in [
+        ("CLINICX_PROFILE", "production"),
+        ("CLINICX_DATABASE__ADMIN_URL", "postgres://nobody@localhost/x"),
+        ("CLINICX_STATE_DIR", "elsewhere"),
+    ] {
+        let ran = finish(program.command(&["tenant", "list"]).env(name, value));
+        assert!(ran.refusal(1).contains("CLINICX_DATABASE__URL"), "{name}: {}", ran.stderr);
+    }
+    assert!(program.run(&["serve", "--port", "0"]).refusal(1).contains("CLINICX_DATABASE__URL"));
+}
+
+/// A second `clinicx dev` in the folder says who has it, and takes nothing from the first.
+fn assert_alone(dev: &Dev, program: &Program) {
+    let taken = dev.api.base.rsplit(':').next().unwrap();
+    for port in ["0", taken] {
+        let ran = program.run(&["dev", "--port", port]);
+        let line = ran.refusal(1);
+        assert!(line.contains(&format!("(process {})", dev.running.pid)), "{line}");
+        assert!(line.contains(&dev.api.base) && line.contains("CLINICX_STATE_DIR"), "{line}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -171,11 +196,14 @@ async fn one_command_makes_two_clinics_and_a_second_start_changes_nothing() {
     let mut first = Dev::start(&program).await;
     assert_complete(&first).await;
     assert_healthy(&program);
+    assert_alone(&first, &program);
     let contents = first.contents().await;
     first.running.signal("INT");
     assert_eq!(first.running.wait().code(), Some(0), "{:#?}", first.running.stderr);
     first.assert_postgres_is_gone();
     assert!(!pid_file(&program).exists());
+    let gone = program.run(&["tenant", "list"]);
+    assert!(gone.refusal(1).contains("CLINICX_DATABASE__URL"), "{}", gone.stderr);
 
     let second = Dev::start(&program).await;
     assert!(second.took < first.took, "{:?} and then {:?}", first.took, second.took);
@@ -214,6 +242,71 @@ async fn a_start_that_was_cut_short_is_completed_by_the_next() {
 
     let dev = Dev::start(&program).await;
     assert_complete(&dev).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_demo_whose_postgresql_is_killed_ends_and_says_so() {
+    let program = Program::new();
+    let Dev { mut running, postgres, .. } = Dev::start(&program).await;
+    assert!(Command::new("kill").args(["-KILL", &postgres.to_string()]).status().unwrap().success());
+    assert_eq!(running.wait().code(), Some(1), "{:#?}", running.stderr);
+    let line = running.stderr.last().unwrap();
+    assert!(line.contains("PostgreSQL has ended by itself") && line.contains("start again"), "{line}");
+
+    let again = Dev::start(&program).await;
+    assert_complete(&again).await;
+}
+
+#[test]
+fn of_two_first_starts_at_once_one_goes_on() {
+    let program = Program::new();
+    let start = || {
+        let mut running = program.start(&["dev", "--port", "0"]);
+        running.until(|line| line.contains("Ctrl-C"));
+        running
+    };
+    let mut both = thread::scope(|scope| [(); 2].map(|()| scope.spawn(start)).map(|one| one.join().unwrap()));
+    let serves = |one: &Running| one.stdout.iter().any(|line| line.contains("API "));
+    assert_eq!(
+        both.iter().filter(|one| serves(one)).count(),
+        1,
+        "{:?}",
+        both.each_ref().map(|one| &one.stderr)
+    );
+    for one in &mut both {
+        let served = serves(one);
+        if served {
+            one.signal("INT");
+        } else {
+            assert!(one.stderr.last().unwrap().contains("another `clinicx dev`"), "{:?}", one.stderr);
+        }
+        assert_eq!(one.wait().code(), Some(i32::from(!served)), "{:?}", one.stderr);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_before_postgresql_is_up_ends_what_was_begun() {
+    let program = Program::new();
+    for (moment, signal) in [("making a database", "INT"), ("starting PostgreSQL", "TERM")] {
+        let mut cut = program.start(&["dev", "--port", "0"]);
+        cut.until(|line| line.contains(moment));
+        cut.signal(signal);
+        assert_eq!(cut.wait().code(), Some(1), "{:#?}", cut.stderr);
+        assert!(cut.stderr.last().unwrap().contains("start again"), "{:#?}", cut.stderr);
+        assert!(!pid_file(&program).exists());
+        let home = program.folder().join(".clinicx/postgres/postgres");
+        let left: Vec<_> = fs::read_dir(home).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(!left.iter().any(|name| name.to_string_lossy().contains("unfinished")), "{left:?}");
+    }
+    // Without a chance to tidy up: initdb ends by itself.
+    let other = Program::new();
+    let mut cut = other.start(&["dev", "--port", "0"]);
+    cut.until(|line| line.contains("making a database"));
+    cut.signal("KILL");
+    cut.wait();
+    for program in [program, other] {
+        Dev::start(&program).await;
+    }
 }
 
 #[test]
