@@ -21,7 +21,10 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(1, &error.into(), verbose),
     };
-    match runtime.block_on(cli::run(cli)) {
+    let ended = runtime.block_on(cli::run(cli));
+    // What still runs has nothing to say after the reason.
+    drop(runtime);
+    match ended {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Partly) => ExitCode::from(3),
         Err(failed) => fail(failed.code, &failed.error, verbose),
