@@ -15,10 +15,10 @@ use clinicx_types::{clock::FixedClock, page::PageRequest};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::names::{FAMILIES, MEN, Name, WOMEN};
+use super::names;
 
 /// How many patients each demo clinic has.
-const PATIENTS: usize = 220;
+pub(super) const PATIENTS: usize = 220;
 /// How many days before and after today there are visits on.
 const DAYS_EITHER_WAY: u64 = 10;
 
@@ -142,19 +142,17 @@ async fn add_patients(
     for number in 0..PATIENTS {
         let days_old = u64::try_from(number)? * 4_973 % 31_000;
         let woman = number % 2 == 0;
-        let given = pick(if woman { WOMEN } else { MEN }, number / 2);
-        let family = pick(FAMILIES, number * 7 + number / 22);
+        let person = names::person(woman, number / 2);
         let born = NaiveDate::from_ymd_opt(1936, 1, 1).unwrap_or_default() + Days::new(days_old);
         let emails = if number % 3 == 0 { vec![format!("patient{number}@mail.example")] } else { Vec::new() };
-        let original = given.1.zip(family.1).map(|(given, family)| format!("{given} {family}"));
         let identifiers = match number % 4 {
             0 => json!([{"system": "urn:clinicx:national-id", "value": format!("N{:09}", number * 7_919)}]),
             _ => json!([]),
         };
         let body = json!({
-            "given_name": given.0, "family_name": family.0, "gender": if woman { "female" } else { "male" },
+            "given_name": person.given, "family_name": person.family, "gender": if woman { "female" } else { "male" },
             "birth_date": born, "phones": [format!("{} {:07}", profile.phone_prefix, 2_310_000 + number * 37)],
-            "emails": emails, "preferred_language": profile.language, "original_script_name": original,
+            "emails": emails, "preferred_language": profile.language, "original_script_name": person.original,
             "identifiers": identifiers,
         });
         patients.push(patient::create(tx, scope, cipher, input(body)?).await?.id);
@@ -258,10 +256,6 @@ async fn step(
 /// The same actor at another time.
 fn acting_at(scope: &TenantScope, at: DateTime<Utc>) -> TenantScope {
     TenantScope { clock: Arc::new(FixedClock(at)), ..scope.clone() }
-}
-
-fn pick(names: &[Name], number: usize) -> Name {
-    names.get(number % names.len()).copied().unwrap_or(("Noor", None))
 }
 
 fn today(scope: &TenantScope) -> NaiveDate {
