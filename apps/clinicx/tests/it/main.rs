@@ -30,6 +30,7 @@ mod isolation;
 mod key_rotation;
 mod keys;
 mod lifecycle;
+mod logging;
 mod metadata;
 mod oidc;
 mod program;
