@@ -24,7 +24,7 @@ check:
 openapi:
     cargo run --quiet --package clinicx -- openapi > docs/openapi.json
 
-# From an empty folder to /readyz, the second start, and the size of the program
+# From an empty folder to /readyz, the second start, and the size of the program, against their bars
 bench-start runs="3":
     cargo build --release --package clinicx
     apps/clinicx/benches/start target/release/clinicx {{runs}}
@@ -41,9 +41,13 @@ bench-overhead:
 bench-audit:
     cargo bench --package clinicx --bench audit
 
-# Provisioning against psql, and the service with 1,000 tenants against 10
+# Provisioning a tenant against psql with the same script
 bench-provisioning:
     cargo bench --package clinicx-tenancy --bench provisioning
+
+# Provisioning, a point read and the first page of tenants with 1,000 tenants against 10
+bench-tenants:
+    cargo bench --package clinicx --bench tenants
 
 # 32 clients read and write while the service is killed ten times: no answer without its audit row
 audit-completeness answers="10000" kills="10":
