@@ -252,6 +252,16 @@ mod tests {
         let sample = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../deploy/clinicx.toml");
         let config = load(Some(&sample)).unwrap();
         assert_eq!(config.profile, crate::config::Profile::Production);
+        // Its first lines say what differs from the defaults.
+        let defaults = serde_json::to_value(Config::default()).unwrap();
+        let sample = serde_json::to_value(config).unwrap();
+        let differs = |key: &String| {
+            let pointer = format!("/{}", key.replace('.', "/"));
+            defaults.pointer(&pointer) != sample.pointer(&pointer)
+        };
+        let differing: Vec<String> = known_keys().into_iter().filter(differs).collect();
+        let others = differing.iter().filter(|key| !key.starts_with("limits."));
+        assert_eq!(others.collect::<Vec<_>>(), ["http.host", "log.format", "profile", "state_dir"]);
     }
 
     #[test]
