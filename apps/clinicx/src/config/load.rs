@@ -261,7 +261,10 @@ mod tests {
         };
         let differing: Vec<String> = known_keys().into_iter().filter(differs).collect();
         let others = differing.iter().filter(|key| !key.starts_with("limits."));
-        assert_eq!(others.collect::<Vec<_>>(), ["http.host", "log.format", "profile", "state_dir"]);
+        assert_eq!(
+            others.collect::<Vec<_>>(),
+            ["http.host", "keys.provider", "log.format", "profile", "state_dir"]
+        );
     }
 
     #[test]
