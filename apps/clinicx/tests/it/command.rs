@@ -156,7 +156,7 @@ async fn users_are_made_and_get_roles() {
     assert!(nobody.refusal(1).contains("clinicx user create"), "{}", nobody.stderr);
     // Without a terminal or a file there is nothing to read a password from.
     let empty = program.run(&["user", "reset-password", "a@b.example", "--password-stdin"]);
-    assert!(empty.refusal(1).contains("8 characters"), "{}", empty.stderr);
+    assert!(empty.refusal(2).contains("8 characters"), "{}", empty.stderr);
 }
 
 #[tokio::test(flavor = "multi_thread")]
