@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::error::CoreError;
 
 /// Refuses to change a row that is not the one that the caller has read; `None` means any version.
-pub(crate) fn expect_version(
+pub fn expect_version(
     thing: &'static str,
     expected: Option<i64>,
     found: i64,
@@ -19,22 +19,22 @@ pub(crate) fn expect_version(
 }
 
 /// Names the rule behind a refusal of the database; `None` from `rule` leaves it a failure.
-pub(crate) fn refused(error: &DbErr, rule: impl FnOnce(&Failure) -> Option<CoreError>) -> CoreError {
+pub fn refused(error: &DbErr, rule: impl FnOnce(&Failure) -> Option<CoreError>) -> CoreError {
     let failure = Failure::of(error);
     rule(&failure).unwrap_or(CoreError::Database(failure))
 }
 
 /// Returns a thing as JSON, for its trace.
-pub(crate) fn json(thing: &impl Serialize) -> JsonValue {
+pub fn json(thing: &impl Serialize) -> JsonValue {
     serde_json::to_value(thing).unwrap_or_default()
 }
 
 /// Stands in an audit row for a value that must not be kept there.
-pub(crate) const MASK: &str = "***";
+pub const MASK: &str = "***";
 
 /// Hides the values of fields that people fill with words: an audit row is never changed, and what is said of a
 /// person must be erasable. That they were filled or changed still shows.
-pub(crate) fn masked(mut state: Option<JsonValue>, fields: &[&str]) -> Option<JsonValue> {
+pub fn masked(mut state: Option<JsonValue>, fields: &[&str]) -> Option<JsonValue> {
     for field in fields {
         let value = state.as_mut().and_then(|state| state.get_mut(*field)).filter(|value| !value.is_null());
         if let Some(value) = value {
@@ -45,7 +45,7 @@ pub(crate) fn masked(mut state: Option<JsonValue>, fields: &[&str]) -> Option<Js
 }
 
 /// Returns the fields in which two states of a thing differ, as they were and as they are.
-pub(crate) fn difference(before: &impl Serialize, after: &impl Serialize) -> (JsonValue, JsonValue) {
+pub fn difference(before: &impl Serialize, after: &impl Serialize) -> (JsonValue, JsonValue) {
     match (json(before), json(after)) {
         (JsonValue::Object(mut old), JsonValue::Object(mut new)) => {
             let same: Vec<String> = old

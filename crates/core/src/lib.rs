@@ -7,14 +7,14 @@
 //! Entry points: `patient::create`, `appointment::book` and their siblings; [`FACTS`] lists rights and events.
 
 pub mod appointment;
-mod change;
+pub mod change;
 pub mod charge;
 pub mod error;
 pub mod event;
 pub mod folding;
 pub mod local_time;
-mod paging;
-mod patch_field;
+pub mod paging;
+pub mod patch_field;
 pub mod patient;
 pub mod permission;
 pub mod phone;
