@@ -14,6 +14,53 @@ pub(super) const CREATE_TREATMENTS: TenantMigration = TenantMigration {
     down: Down::Irreversible("clinical records are kept"),
 };
 
+/// Adds what a performed procedure takes over from the catalogue, and what becomes of it.
+pub(super) const COMPLETE_TREATMENTS: TenantMigration = TenantMigration {
+    name: "m0005_complete_treatments",
+    up: complete,
+    down: Down::Irreversible("clinical records are kept"),
+};
+
+fn complete(script: &mut Script) {
+    script.sql(
+        "ALTER TABLE treatments \
+         ADD COLUMN procedure_name text NOT NULL DEFAULT '', \
+         ADD COLUMN category text NOT NULL DEFAULT 'other', \
+         ADD COLUMN effect text, \
+         ADD COLUMN region text, \
+         ADD COLUMN tax_rate numeric(7, 4) NOT NULL DEFAULT 0, \
+         ADD COLUMN billable boolean NOT NULL DEFAULT true, \
+         ADD COLUMN flag text, \
+         ADD COLUMN ended_at timestamptz, \
+         ADD COLUMN note_sealed bytea, \
+         ADD COLUMN reason_sealed bytea",
+    );
+    for (name, body) in [
+        (
+            "ck_treatments__category",
+            "CHECK (category IN ('diagnostic', 'preventive', 'restorative', 'endodontic', 'periodontal', \
+             'prosthetic', 'implant', 'surgical', 'orthodontic', 'other'))",
+        ),
+        ("ck_treatments__effect", "CHECK (effect IN ('extraction', 'implant', 'pontic', 'prosthesis'))"),
+        // The codes of ISO 3950 for parts of the mouth.
+        (
+            "ck_treatments__region",
+            "CHECK (CASE area WHEN 'arch' THEN region IS NOT NULL AND region IN ('01', '02') \
+             WHEN 'sextant' THEN region IS NOT NULL AND region IN ('03', '04', '05', '06', '07', '08') \
+             WHEN 'quadrant' THEN region IS NOT NULL AND region IN ('10', '20', '30', '40') \
+             ELSE region IS NULL END)",
+        ),
+        ("ck_treatments__tax_rate", "CHECK (tax_rate BETWEEN 0 AND 100)"),
+        ("ck_treatments__flag", "CHECK (flag IN ('tooth_gone'))"),
+        (
+            "ck_treatments__ended_at",
+            "CHECK ((status IN ('preparation', 'in-progress', 'on-hold')) = (ended_at IS NULL))",
+        ),
+    ] {
+        script.add_constraint("treatments", name, body);
+    }
+}
+
 fn up(script: &mut Script) {
     let mut table = Table::create();
     table

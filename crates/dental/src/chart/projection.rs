@@ -1,0 +1,109 @@
+//! Puts a chart together from what was recorded. Pure: no clock, no database.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use clinicx_core::{PatientId, local_time};
+
+use super::dto::{Chart, ChartFinding, ChartTooth, ChartTreatment};
+use crate::{
+    DentalChartId, finding,
+    finding::FindingStatus,
+    notation::Notation,
+    presence,
+    tooth::Tooth,
+    treatment,
+    treatment::Status,
+};
+
+/// What a chart is made of: everything that was recorded and is no error.
+#[derive(Clone, Debug)]
+pub struct Facts {
+    /// Whose chart it is.
+    pub patient_id: PatientId,
+    /// The version, the first and the last change.
+    pub revision: (i64, DateTime<Utc>, DateTime<Utc>),
+    /// What became of each tooth as of the day.
+    pub presence: BTreeMap<Tooth, presence::entity::Model>,
+    /// The findings that were there as of the day.
+    pub findings: Vec<finding::entity::Model>,
+    /// Treatments, whether or not they were done or planned as of the day.
+    pub treatments: Vec<treatment::entity::Model>,
+}
+
+/// Makes a chart as of the end of a day of the clinic's calendar.
+pub fn project(facts: &Facts, as_of: NaiveDate, zone: Tz, notation: Notation) -> Chart {
+    let by = |at: Option<DateTime<Utc>>| at.is_some_and(|at| local_time::local_date(at, zone) <= as_of);
+    let done = |row: &&treatment::entity::Model| row.status == Status::Completed && by(row.completed_at);
+    let planned = |row: &&treatment::entity::Model| by(Some(row.created_at)) && !by(row.ended_at);
+    let (done, planned): (Vec<_>, Vec<_>) =
+        (facts.treatments.iter().filter(done).collect(), facts.treatments.iter().filter(planned).collect());
+    let (version, created_at, updated_at) = facts.revision;
+    let teeth = Tooth::ALL.map(|tooth| {
+        let event = facts.presence.get(&tooth);
+        ChartTooth {
+            tooth: notation.write(tooth),
+            notation,
+            fdi: tooth,
+            dentition: tooth.dentition(),
+            presence: event.map(|event| event.state),
+            presence_since: event.map(|event| event.effective_on),
+            findings: facts.findings.iter().filter(|row| row.tooth == tooth).map(finding_of).collect(),
+            treatments: on_tooth(&done, tooth),
+            planned: on_tooth(&planned, tooth),
+        }
+    });
+    let elsewhere = |rows: &[&treatment::entity::Model]| {
+        rows.iter().filter(|row| row.teeth.is_empty()).map(|row| treatment_of(row)).collect()
+    };
+    Chart {
+        id: DentalChartId::new(facts.patient_id.uuid()),
+        version,
+        created_at,
+        updated_at,
+        patient_id: facts.patient_id,
+        as_of,
+        notation,
+        charted: teeth.iter().any(|tooth| {
+            tooth.presence.is_some() || !tooth.findings.is_empty() || !tooth.treatments.is_empty()
+        }),
+        teeth: teeth.to_vec(),
+        treatments: elsewhere(&done),
+        planned: elsewhere(&planned),
+    }
+}
+
+fn on_tooth(rows: &[&treatment::entity::Model], tooth: Tooth) -> Vec<ChartTreatment> {
+    rows.iter().filter(|row| row.tooth_list().contains(&tooth)).map(|row| treatment_of(row)).collect()
+}
+
+fn finding_of(row: &finding::entity::Model) -> ChartFinding {
+    // What has been resolved since was active then.
+    let status = if row.status == FindingStatus::Watch { row.status } else { FindingStatus::Active };
+    ChartFinding {
+        id: row.id,
+        code: row.code,
+        surfaces: crate::surface::SurfaceSet::stored(&row.surfaces),
+        severity: row.severity,
+        status,
+        onset_on: row.onset_on,
+    }
+}
+
+fn treatment_of(row: &treatment::entity::Model) -> ChartTreatment {
+    ChartTreatment {
+        id: row.id,
+        procedure_code: row.procedure_code.clone(),
+        procedure_name: row.procedure_name.clone(),
+        category: row.category,
+        effect: row.effect,
+        status: row.status,
+        flag: row.flag,
+        area: row.area,
+        region: row.region,
+        surfaces: row.surface_set(),
+        staff_id: row.staff_id,
+        completed_at: row.completed_at,
+    }
+}

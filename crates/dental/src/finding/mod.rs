@@ -1,0 +1,11 @@
+//! What was found on teeth, and how it went on.
+
+mod code;
+pub mod dto;
+pub mod entity;
+mod service;
+
+pub use code::{FindingCode, FindingStatus, Severity};
+pub use dto::{FindingFilter, RecordFinding, ResolveInput, ToothFinding};
+pub(crate) use service::{as_of, resolve_several};
+pub use service::{activate, get, list, record, resolve, void, watch};

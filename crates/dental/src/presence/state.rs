@@ -1,0 +1,153 @@
+//! What can become of a tooth. Pure: no clock, no database.
+
+use schemars::JsonSchema;
+use sea_orm::entity::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::tooth::{Dentition, Tooth};
+
+/// Whether a tooth is there.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, Deserialize, JsonSchema,
+)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+#[serde(rename_all = "snake_case")]
+pub enum PresenceState {
+    /// It stands in the mouth.
+    #[sea_orm(string_value = "present")]
+    Present,
+    /// It is in the jaw and not yet to be seen.
+    #[sea_orm(string_value = "unerupted")]
+    Unerupted,
+    /// It is breaking through.
+    #[sea_orm(string_value = "erupting")]
+    Erupting,
+    /// It is in the jaw and can't break through.
+    #[sea_orm(string_value = "impacted")]
+    Impacted,
+    /// It is not there; it never was, or nobody knows why.
+    #[sea_orm(string_value = "missing")]
+    Missing,
+    /// It was taken out.
+    #[sea_orm(string_value = "extracted")]
+    Extracted,
+    /// A deciduous tooth that has fallen out.
+    #[sea_orm(string_value = "exfoliated")]
+    Exfoliated,
+    /// An implant is in its place.
+    #[sea_orm(string_value = "implant")]
+    Implant,
+    /// A part of a bridge is in its place.
+    #[sea_orm(string_value = "pontic")]
+    Pontic,
+}
+
+impl PresenceState {
+    /// Every state, in the order of this type.
+    pub const ALL: [Self; 9] = [
+        Self::Present,
+        Self::Unerupted,
+        Self::Erupting,
+        Self::Impacted,
+        Self::Missing,
+        Self::Extracted,
+        Self::Exfoliated,
+        Self::Implant,
+        Self::Pontic,
+    ];
+
+    /// Returns the word for it in JSON and SQL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Present => "present",
+            Self::Unerupted => "unerupted",
+            Self::Erupting => "erupting",
+            Self::Impacted => "impacted",
+            Self::Missing => "missing",
+            Self::Extracted => "extracted",
+            Self::Exfoliated => "exfoliated",
+            Self::Implant => "implant",
+            Self::Pontic => "pontic",
+        }
+    }
+
+    /// Tells whether there is nothing on which one could work: no tooth, and nothing in its place.
+    pub const fn is_gone(self) -> bool {
+        matches!(self, Self::Missing | Self::Extracted | Self::Exfoliated)
+    }
+
+    /// Tells whether a tooth of the patient's own is there, in the mouth or in the jaw.
+    pub const fn is_own_tooth(self) -> bool {
+        matches!(self, Self::Present | Self::Unerupted | Self::Erupting | Self::Impacted)
+    }
+
+    /// Tells whether this can become of a tooth: only deciduous ones fall out to be followed, and implants and bridges
+    /// are for permanent ones.
+    pub const fn is_possible_for(self, tooth: Tooth) -> bool {
+        match self {
+            Self::Exfoliated => matches!(tooth.dentition(), Dentition::Deciduous),
+            Self::Implant | Self::Pontic => matches!(tooth.dentition(), Dentition::Permanent),
+            _ => true,
+        }
+    }
+}
+
+/// Whether something that was recorded holds.
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    Hash,
+    EnumIter,
+    DeriveActiveEnum,
+    Serialize,
+    Deserialize,
+    JsonSchema,
+)]
+#[sea_orm(rs_type = "String", db_type = "Text")]
+#[serde(rename_all = "kebab-case")]
+pub enum RecordStatus {
+    /// It holds.
+    #[default]
+    #[sea_orm(string_value = "recorded")]
+    Recorded,
+    /// It should never have been there.
+    #[sea_orm(string_value = "entered-in-error")]
+    EnteredInError,
+}
+
+impl RecordStatus {
+    /// Returns the word for it in JSON and SQL.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Recorded => "recorded",
+            Self::EnteredInError => "entered-in-error",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sea_orm::{ActiveEnum, Iterable};
+
+    use super::*;
+
+    #[test]
+    fn a_state_has_one_word_in_json_and_sql() {
+        assert_eq!(PresenceState::iter().collect::<Vec<_>>(), PresenceState::ALL);
+        for state in PresenceState::ALL {
+            assert_eq!(state.to_value(), state.as_str());
+            assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+    }
+
+    #[test]
+    fn nothing_is_gone_and_there() {
+        for state in PresenceState::ALL {
+            assert!(!(state.is_gone() && state.is_own_tooth()), "{state:?}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! Moving a treatment from one state to another.
+
+use chrono::{DateTime, Utc};
+use clinicx_core::{
+    CoreError,
+    charge::{Charge, Charges, Withdrawal},
+    local_time, validation,
+};
+use clinicx_keys::FieldCipher;
+use clinicx_persistence::{TenantScope, TenantTransaction};
+use clinicx_types::money::Money;
+use rust_decimal::Decimal;
+use sea_orm::{ActiveModelTrait, Set, Unchanged};
+
+use super::{
+    charge_source,
+    dto::{Treatment, TreatmentStep},
+    entity::{ActiveModel, Model},
+    flag, locked, outcome, query,
+    status::{Action, Status},
+    subject,
+};
+use crate::{
+    TreatmentId,
+    area::Place,
+    error::DentalError,
+    event, finding,
+    permission::TREATMENT_VOID,
+    presence,
+    sealed::TREATMENT_REASON,
+    trace, treatment_plan, words,
+};
+
+/// Moves a treatment to another state.
+///
+/// Beginning, going on and completing need their teeth, or the gap that is to be filled. Completing records what
+/// becomes of the teeth, flags what was planned on one that is gone now, resolves the named findings, hands what can
+/// be billed to `charges`, and ends an accepted plan with its last treatment. An error takes all of that back, but only
+/// while it is not billed.
+///
+/// Needs `treatment.write`, and `treatment.void` for errors. Leaves an audit row and an event, and more of them for
+/// whatever else it changes.
+///
+/// # Errors
+/// [`CoreError::NotFound`]; [`CoreError::Stale`] unless `expected` is `None` or the present version;
+/// [`CoreError::RefusedTransition`] with the states that can be reached; [`DentalError::ToothGone`],
+/// [`DentalError::ToothPresent`], [`DentalError::Billed`]; [`CoreError::Forbidden`]; [`CoreError::Invalid`];
+/// [`CoreError::Cipher`]; [`CoreError::Database`].
+#[tracing::instrument(
+    name = "dental.treatment.transition", skip_all, fields(tenant.id = %scope.tenant_id, action = action.as_str()),
+    err(level = "debug")
+)]
+pub async fn transition(
+    tx: &TenantTransaction,
+    scope: &TenantScope,
+    (cipher, charges): (&FieldCipher, &dyn Charges),
+    revision: (TreatmentId, Option<i64>),
+    (action, input): (Action, TreatmentStep),
+) -> Result<Treatment, DentalError> {
+    validation::check(&input)?;
+    if action == Action::Void && !scope.may(TREATMENT_VOID) {
+        return Err(CoreError::Forbidden { permission: TREATMENT_VOID.0 }.into());
+    }
+    let row = locked(tx, scope, revision).await?;
+    let status = row.status.after(action)?;
+    let at = moment(scope, action, &input)?;
+    let day = local_time::local_date(at, scope.time_zone);
+    let known = presence::as_of(tx, row.patient_id, day).await?;
+    if matches!(action, Action::Start | Action::Resume | Action::Complete) {
+        outcome::require_teeth(row.effect, &row.tooth_list(), &known)?;
+    }
+    if action == Action::Void
+        && charges.withdraw(tx, scope, charge_source(row.id)).await? == Withdrawal::Billed
+    {
+        return Err(DentalError::Billed);
+    }
+    let before = query::assemble(scope, cipher, row.clone())?;
+    let row = write(tx, (scope, cipher), row, (status, at), input.reason.as_deref()).await?;
+    let after = query::assemble(scope, cipher, row.clone())?;
+    trace::changed(tx, scope, subject(&row, event::TREATMENT_STATUS_CHANGED), &before, &after).await?;
+    match action {
+        Action::Complete => {
+            outcome::record(tx, scope, &row, &known, day).await?;
+            finding::resolve_several(tx, scope, row.patient_id, &input.resolves, day).await?;
+            if let Some(charge) = charge(&row, at) {
+                charges.charge(tx, scope, charge).await?;
+            }
+            flag::refresh(tx, scope, row.patient_id).await?;
+        }
+        Action::Void => {
+            presence::void_of_treatment(tx, scope, row.id).await?;
+            flag::refresh(tx, scope, row.patient_id).await?;
+        }
+        Action::Start | Action::Hold | Action::Resume | Action::Stop => {}
+    }
+    if !row.status.is_open() {
+        treatment_plan::complete_if_done(tx, scope, row.id).await?;
+    }
+    Ok(after)
+}
+
+/// When the move takes place: now, or when the treatment was done as somebody says afterwards.
+fn moment(
+    scope: &TenantScope,
+    action: Action,
+    input: &TreatmentStep,
+) -> Result<DateTime<Utc>, DentalError> {
+    if action != Action::Complete {
+        let only = |pointer| DentalError::invalid(pointer, "only_on_completing", "is for completing alone");
+        return match (input.completed_at, input.resolves.is_empty()) {
+            (Some(_), _) => Err(only("/completed_at")),
+            (None, false) => Err(only("/resolves")),
+            (None, true) => Ok(scope.now()),
+        };
+    }
+    match input.completed_at {
+        Some(at) if at > scope.now() => {
+            Err(DentalError::invalid("/completed_at", "in_future", "must not be in the future"))
+        }
+        Some(at) => Ok(at),
+        None => Ok(scope.now()),
+    }
+}
+
+async fn write(
+    tx: &TenantTransaction,
+    (scope, cipher): (&TenantScope, &FieldCipher),
+    row: Model,
+    (status, at): (Status, DateTime<Utc>),
+    reason: Option<&str>,
+) -> Result<Model, DentalError> {
+    let place = (TREATMENT_REASON, row.id.uuid());
+    let mut changed = ActiveModel {
+        id: Unchanged(row.id),
+        version: Set(row.version + 1),
+        updated_at: Set(scope.now()),
+        status: Set(status),
+        reason_sealed: Set(words::seal(scope, cipher, place, reason)?),
+        ..Default::default()
+    };
+    if status == Status::InProgress && row.started_at.is_none() {
+        changed.started_at = Set(Some(at));
+    }
+    if status == Status::Completed {
+        changed.completed_at = Set(Some(at));
+        // What was done before it was written down was begun then, too.
+        changed.started_at = Set(Some(row.started_at.map_or(at, |started| started.min(at))));
+    }
+    if !status.is_open() {
+        changed.ended_at = Set(Some(at));
+        changed.flag = Set(None);
+    }
+    Ok(Model::from(changed.update(tx).await?))
+}
+
+/// What can be billed of a treatment that is done.
+fn charge(row: &Model, performed_at: DateTime<Utc>) -> Option<Charge> {
+    let currency = row.currency.as_deref()?.parse().ok()?;
+    let unit_price = Money::from_decimal(row.price?, currency).ok()?;
+    if !row.billable || unit_price.amount().is_zero() {
+        return None;
+    }
+    let place = Place {
+        area: row.area,
+        region: row.region,
+        teeth: row.tooth_list(),
+        surfaces: row.surface_set(),
+    };
+    let description = format!("{} {}", row.procedure_name, place.words());
+    Some(Charge {
+        source: charge_source(row.id),
+        patient_id: row.patient_id,
+        staff_id: row.staff_id,
+        code: row.procedure_code.clone(),
+        description: description.trim_end().to_owned(),
+        quantity: Decimal::ONE,
+        unit_price,
+        tax_rate: Some(row.tax_rate),
+        performed_at,
+    })
+}
