@@ -4,6 +4,7 @@
 //! runs the service inside another program, [`modules`] to see what is in it.
 
 pub mod accounts;
+pub mod charging;
 pub mod checks;
 pub mod cli;
 pub mod config;

@@ -33,7 +33,7 @@ pub fn registry() -> Result<ModuleRegistry, ModuleError> {
 
 /// Returns the columns of every module whose values are sealed.
 pub fn sealed_columns() -> Vec<SealedColumn> {
-    clinicx_core::sealed::COLUMNS.to_vec()
+    [clinicx_core::sealed::COLUMNS, clinicx_dental::sealed::COLUMNS].concat()
 }
 
 /// Returns the routes.
@@ -58,6 +58,13 @@ fn http(slot: &Slot) -> Vec<HttpModule> {
         routes::services::module(),
         routes::appointments::module(slot),
         routes::audit_logs::module(slot),
+        routes::dental_chart::module(),
+        routes::tooth_records::module(slot),
+        routes::perio_exams::module(slot),
+        routes::treatments::module(slot),
+        routes::treatment_plans::module(slot),
+        routes::lab_cases::module(slot),
+        routes::procedure_codes::module(),
     ]
 }
 

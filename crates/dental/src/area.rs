@@ -266,6 +266,8 @@ pub(crate) fn read_surfaces(texts: &[String], tooth: Tooth) -> Result<SurfaceSet
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::Iterable;
+
     use super::*;
 
     fn texts(list: &[&str]) -> Vec<String> {

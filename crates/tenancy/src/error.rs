@@ -20,6 +20,9 @@ pub enum TenancyError {
     /// There is no such tenant.
     #[error("no such tenant")]
     UnknownTenant,
+    /// There is no such module.
+    #[error("no such module")]
+    UnknownModule,
     /// No module has declared such a configuration or feature flag.
     #[error("no such setting")]
     UnknownSetting,
@@ -105,7 +108,7 @@ impl DomainError for TenancyError {
             | Self::RetentionNotOver { .. }
             | Self::KeyInUse => ErrorKind::Conflict,
             Self::Invalid(_) => ErrorKind::Invalid,
-            Self::UnknownTenant | Self::UnknownSetting => ErrorKind::NotFound,
+            Self::UnknownTenant | Self::UnknownModule | Self::UnknownSetting => ErrorKind::NotFound,
             Self::Suspended => ErrorKind::Forbidden,
             Self::Gone => ErrorKind::Gone,
             Self::Maintenance | Self::UpgradeRequired | Self::NotConfigured => ErrorKind::Unavailable,
@@ -120,7 +123,7 @@ impl DomainError for TenancyError {
         match self {
             Self::SlugTaken => "slug_taken",
             Self::Invalid(_) => "invalid",
-            Self::UnknownTenant | Self::UnknownSetting => "not_found",
+            Self::UnknownTenant | Self::UnknownModule | Self::UnknownSetting => "not_found",
             Self::Suspended => "tenant_suspended",
             Self::Gone => "tenant_gone",
             Self::Maintenance => "tenant_maintenance",

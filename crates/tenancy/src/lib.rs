@@ -14,6 +14,7 @@
 mod audit;
 pub mod configuration;
 pub mod draft;
+mod enabling;
 pub mod error;
 pub mod feature_flag;
 mod kept;

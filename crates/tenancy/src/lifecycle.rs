@@ -1,11 +1,7 @@
 //! The states of a tenant after its creation, with a fence in the database around each but one.
 
-use clinicx_migration::{
-    owner::OwnerLogin,
-    tenant::{MigrateError, Subject, apply},
-};
 use clinicx_persistence::{SystemExecutor, SystemTransaction};
-use clinicx_types::name::{ModuleName, TenantSlug};
+use clinicx_types::name::TenantSlug;
 use sea_orm::{Statement, raw_sql};
 use serde_json::json;
 
@@ -19,9 +15,6 @@ use crate::{
     service::{Tenancy, settle},
     tenant::{Tenant, TenantStatus},
 };
-
-/// How often a module is given to a tenant that others change meanwhile.
-const ENABLE_ATTEMPTS: u32 = 8;
 
 /// How surely a tenant's data are to be destroyed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -165,72 +158,6 @@ impl Tenancy {
         let tx = self.control().begin().await?;
         let result = update_in(&tx, slug, patch, expected, by).await;
         settle(tx, result).await
-    }
-
-    /// Gives a tenant a further module, with what that requires, and brings its schema up to date. A module that
-    /// it has already changes nothing.
-    ///
-    /// # Errors
-    /// [`TenancyError::Invalid`] for an unknown module, [`TenancyError::RefusedTransition`] unless the tenant is
-    /// active or suspended, [`TenancyError::Maintenance`], [`TenancyError::Migration`],
-    /// [`TenancyError::NotConfigured`], [`TenancyError::Database`].
-    #[tracing::instrument(name = "tenancy.enable_module", skip_all, fields(tenant.slug = %slug, module = tracing::field::Empty), err(level = "debug"))]
-    pub async fn enable_module(
-        &self,
-        slug: &TenantSlug,
-        name: &str,
-        by: &PlatformScope,
-    ) -> Result<Tenant, TenancyError> {
-        let known = ModuleName::parse(name).ok().filter(|name| self.modules().find(name.as_str()).is_some());
-        let Some(module) = known else {
-            let all: Vec<&str> = self.modules().names().map(ModuleName::as_str).collect();
-            let detail = format!("must be one of {}", all.join(", "));
-            return Err(TenancyError::field("/module", "unknown_module", &detail));
-        };
-        // Recorded only now: before, it is whatever the caller has sent.
-        tracing::Span::current().record("module", module.as_str());
-        let migrator = self.migrator()?;
-        let _turn = self.turn().await;
-        for _ in 0..ENABLE_ATTEMPTS {
-            let tenant = registry::get_by_slug(self.control(), slug).await?;
-            require(&tenant, &[TenantStatus::Active, TenantStatus::Suspended])?;
-            if tenant.modules.contains(&module) {
-                return Ok(tenant);
-            }
-            match self.add_module(migrator, &tenant, &module, by).await {
-                Err(MigrateError::Changed) => {}
-                Err(error) => return Err(error.into()),
-                Ok(()) => return registry::get_by_slug(self.control(), slug).await,
-            }
-        }
-        Err(TenancyError::Maintenance)
-    }
-
-    /// Adds a module to a tenant that is still what was read.
-    async fn add_module(
-        &self,
-        migrator: &OwnerLogin,
-        tenant: &Tenant,
-        module: &ModuleName,
-        by: &PlatformScope,
-    ) -> Result<(), MigrateError> {
-        let modules = self.modules().with_required(tenant.modules.iter().cloned().chain([module.clone()]));
-        let action = audit::Action::on_tenant(
-            "tenant.module_enabled",
-            tenant.id,
-            Some(json!({ "modules": tenant.modules })),
-            Some(json!({ "modules": modules })),
-        );
-        let subject = Subject { tenant_id: tenant.id, schema: tenant.database_schema.clone(), modules };
-        // Without one at hand the migration opens its own.
-        let mut slot = self.owner_connection().await.ok();
-        let also = [audit::statement(by, action)];
-        let plan = self.modules().plan();
-        let result = apply::migrate_at(migrator, &mut slot, plan, &subject, tenant.version, &also).await;
-        if let Some(connection) = slot {
-            self.park(connection).await;
-        }
-        result.map(drop)
     }
 
     #[tracing::instrument(name = "tenancy.change_status", skip_all, fields(tenant.slug = %slug, to = %to), err(level = "debug"))]
@@ -382,7 +309,7 @@ async fn lock(
     }
 }
 
-fn require(tenant: &Tenant, from: &[TenantStatus]) -> Result<(), TenancyError> {
+pub(crate) fn require(tenant: &Tenant, from: &[TenantStatus]) -> Result<(), TenancyError> {
     if from.contains(&tenant.status) {
         return Ok(());
     }

@@ -66,6 +66,7 @@ pub fn module(slot: &Slot) -> HttpModule {
         lifecycle(slot, "/platform/tenants/{slug}/archive", "archive_tenant", Step::Archive),
         lifecycle(slot, "/platform/tenants/{slug}/restore", "restore_tenant", Step::Restore),
         enabling(slot),
+        disabling(slot),
     ])
 }
 
@@ -107,6 +108,17 @@ fn enabling(slot: &Slot) -> Operation {
         .handler(move |cx: CallerCx, slug: Path<String>, body: Body<EnableModule>| {
             enable(slot.clone(), cx, slug, body)
         })
+}
+
+fn disabling(slot: &Slot) -> Operation {
+    let slot = slot.clone();
+    let schema = json!({"type": "string", "pattern": "^[a-z][a-z0-9_]*$"});
+    slugged(Operation::delete("/platform/tenants/{slug}/modules/{module}", "disable_module"))
+        .summary("Take a module from a tenant; what its tables hold stays")
+        .path_param("module", schema)
+        .answers::<TenantBody>(200)
+        .errors(&["transition_refused", "tenant_maintenance"])
+        .handler(move |cx: CallerCx, names: Path<(String, String)>| disable(slot.clone(), cx, names))
 }
 
 /// A tenant as operators see it.
@@ -374,6 +386,23 @@ async fn enable(
     cx.perform(move || {
         Box::pin(async move {
             let tenant = tenancy.enable_module(&slug, &input.module, &scope).await?;
+            resolver.invalidate(&tenant).await;
+            Ok(Reply::ok(&TenantBody::from(&tenant)))
+        })
+    })
+    .await
+}
+
+async fn disable(
+    slot: Slot,
+    cx: CallerCx,
+    Path((text, module)): Path<(String, String)>,
+) -> Result<Reply, ApiError> {
+    let (slug, scope, expected) = (slug(&text)?, scope(&cx), cx.expected_version());
+    let (tenancy, resolver) = (slot.tenancy()?.clone(), slot.platform()?.resolver.clone());
+    cx.perform(move || {
+        Box::pin(async move {
+            let tenant = tenancy.disable_module(&slug, &module, expected, &scope).await?;
             resolver.invalidate(&tenant).await;
             Ok(Reply::ok(&TenantBody::from(&tenant)))
         })

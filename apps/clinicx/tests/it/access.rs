@@ -190,6 +190,7 @@ impl World {
     fn real_path(&self, path: &str) -> String {
         fill(path, |collection, name| match name {
             "slug" => self.slug.clone(),
+            "module" => "dental".to_owned(),
             "provider" => "nobody".to_owned(),
             "key" if collection == "configurations" => "platform.maintenance_message".to_owned(),
             "key" => "patient.similar_search".to_owned(),
@@ -236,6 +237,14 @@ fn body(operation: &str) -> Value {
         "create_time_off" => json!({"start": "2031-01-06T10:00:00Z", "end": "2031-01-06T12:00:00Z"}),
         "update_user" => json!({"roles": ["nurse"]}),
         "reschedule_appointment" => json!({"start": "2031-01-07T10:00:00Z"}),
+        "update_dental_chart" => json!({"notation": "palmer"}),
+        "record_tooth_presence" => json!({"tooth": "36", "state": "present"}),
+        "record_tooth_finding" => json!({"tooth": "36", "code": "caries"}),
+        "record_perio_exam" => {
+            json!({"teeth": [{"tooth": "36", "sites": {"buccal": {"probing_mm": 2}}}]})
+        }
+        "create_treatment" => json!({"procedure_code": "EX01", "staff_id": Uuid::nil()}),
+        "create_lab_case" => json!({"laboratory": "A laboratory"}),
         _ => json!({}),
     }
 }
@@ -319,6 +328,20 @@ async fn add_things(owner: &Api, operator: &Api, slug: &str) -> BTreeMap<&'stati
     let appointment = json!({"patient_id": things["patients"], "staff_id": staff, "start": "2031-01-13T10:00:00Z",
         "duration_minutes": 20});
     things.insert("appointments", make("/appointments".to_owned(), appointment).await);
+    let patient = things["patients"].clone();
+    for (collection, operation) in [
+        ("tooth-presence", "record_tooth_presence"),
+        ("tooth-findings", "record_tooth_finding"),
+        ("perio-exams", "record_perio_exam"),
+        ("treatment-plans", "create_treatment_plan"),
+        ("lab-cases", "create_lab_case"),
+    ] {
+        things.insert(collection, make(format!("/patients/{patient}/{collection}"), body(operation)).await);
+    }
+    let treatment = json!({"procedure_code": "EX01", "staff_id": staff});
+    things.insert("treatments", make(format!("/patients/{patient}/treatments"), treatment).await);
+    let code = json!({"code": "X1", "name": "X"});
+    things.insert("procedure-codes", make("/procedure-codes".to_owned(), code).await);
     things.insert("staff", staff);
     let me = owner.get("/auth/me").await.expect(200);
     things.insert("users", me["id"].as_str().unwrap().to_owned());

@@ -9,6 +9,7 @@
 mod accounts;
 mod clinic;
 mod cut;
+mod dental;
 mod detached;
 mod detector;
 mod handlers;
@@ -99,7 +100,8 @@ impl World {
         let cluster =
             Cluster::connect(clinicx_persistence::ClusterOptions { apply_mode: mode, pool, ..options });
         let cluster = cluster.await.unwrap();
-        let builder = TestTenant::builder().database(&database).modules(&[]).facts("core", FACTS);
+        let builder = TestTenant::builder().database(&database).modules(&["dental"]);
+        let builder = builder.facts("core", FACTS).facts("dental", clinicx_dental::FACTS);
         let first = builder.create().await;
         let mut clinics = Vec::new();
         for number in 0..tenants {

@@ -24,6 +24,7 @@ mod cancellation;
 mod command;
 mod completeness;
 mod contract;
+mod dental;
 mod dev;
 mod housekeeping;
 mod isolation;

@@ -15,7 +15,10 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use super::paths::{Answer, Path, Stage, Subject, Work, path};
+use super::{
+    dental,
+    paths::{Answer, Path, Stage, Subject, Work, path},
+};
 
 /// A row and its version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -129,6 +132,11 @@ impl Clinic {
         clinic
     }
 
+    /// Returns the one patient of whom things are recorded.
+    pub(super) fn patient(&self) -> PatientId {
+        self.template.patient
+    }
+
     /// Returns a call with a number and a request id of its own.
     pub(crate) fn call(&self, path: &Path, subject: Thing) -> Call {
         let mut call = (*self.template).clone();
@@ -149,6 +157,7 @@ impl Clinic {
             Subject::Service => self.done("create_service").await,
             Subject::WorkingHours => self.done("create_working_hours").await,
             Subject::TimeOff => self.done("create_time_off").await,
+            Subject::Dental(thing) => dental::prepare(self, thing).await,
             Subject::Appointment(Stage::Booked) => self.done("book_appointment").await,
             Subject::Appointment(stage) => {
                 let booking = path("book_appointment");
@@ -170,9 +179,13 @@ impl Clinic {
     }
 
     async fn done(&self, id: &str) -> Thing {
+        self.done_to(id, Thing::default()).await
+    }
+
+    /// Does an operation to something, so that it stands as another one wants it.
+    pub(super) async fn done_to(&self, id: &str, subject: Thing) -> Thing {
         let path = path(id);
-        let call = self.call(path, Thing::default());
-        thing(&call.run(path, Manner::Plain).await.unwrap())
+        thing(&self.call(path, subject).run(path, Manner::Plain).await.unwrap())
     }
 
     /// Tells whether a statement of this tenant runs as this tenant and sees its rows alone.
@@ -205,7 +218,7 @@ impl Clinic {
     }
 }
 
-fn thing(answer: &Value) -> Thing {
+pub(super) fn thing(answer: &Value) -> Thing {
     Thing {
         id: answer["id"].as_str().unwrap().parse().unwrap(),
         version: answer["version"].as_i64().unwrap(),

@@ -73,7 +73,7 @@ impl Bench {
                 parsed,
                 (tenant.time_zone, tenant.currency, &tenant.locale),
                 "test",
-                RULES.iter().map(|rule| rule.permission).collect(),
+                RULES.iter().chain(clinicx_dental::permission::RULES).map(|rule| rule.permission).collect(),
             );
             let db = platform.cluster.tenant(tenant.target());
             let cipher = platform.keyring.cipher(tenant.id).await.unwrap().lasting();
@@ -186,7 +186,7 @@ impl Bench {
             true => "platform.maintenance_message",
             false => "patient.similar_search",
         };
-        let mut uri = facts.path.replace("{slug}", &spare).replace("{key}", key);
+        let mut uri = facts.path.replace("{slug}", &spare).replace("{key}", key).replace("{module}", "dental");
         if facts.id == "purge_tenant" {
             uri = format!("{uri}?confirm={spare}&force=true");
         }
@@ -242,6 +242,7 @@ impl Bench {
             | "remove_feature_flag_override"
             | "list_tenants"
             | "get_tenant"
+            | "disable_module"
             | "purge_tenant"
             | "suspend_tenant"
             | "resume_tenant"
@@ -288,6 +289,7 @@ impl Bench {
 
 pub(super) fn request(facts: &OperationFacts, path: &Path, call: &Call) -> TestRequest {
     let uri = facts.path.replace("{staff_id}", &call.colleague.to_string());
+    let uri = uri.replace("{patient_id}", &call.patient.to_string());
     let uri = format!("{}?{}", uri.replace("{id}", &call.subject.id.to_string()), (path.query)(call));
     let request_id = call.scope.request_id.to_string();
     let mut request = TestRequest::default().method(facts.method.clone()).uri(uri.trim_end_matches('?'));
@@ -308,7 +310,7 @@ fn unique_slug() -> String {
 
 fn tenant_body(slug: &str, admin: Value) -> Value {
     json!({
-        "slug": slug, "name": "A clinic", "modules": [], "time_zone": "Europe/Berlin", "currency": "EUR",
+        "slug": slug, "name": "A clinic", "modules": ["dental"], "time_zone": "Europe/Berlin", "currency": "EUR",
         "locale": "de-DE", "admin": admin,
     })
 }

@@ -1,5 +1,7 @@
 //! Every operation inside a tenant: what it is done to, what it is told, and its way through the database.
 
+use std::sync::LazyLock;
+
 use clinicx_audit::trail::{self, TrailFilter};
 use clinicx_core::{
     AppointmentId, CoreError, PatientId, RoomId, ServiceId, StaffId, TimeOffId, WorkingHoursId,
@@ -17,13 +19,13 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::clinic::Call;
+use super::{clinic::Call, dental};
 
 /// What an operation answers, as JSON.
 pub(crate) type Answer = Result<Value, CoreError>;
 
-type InTransaction = for<'a> fn(&'a TenantTransaction, &'a Call) -> BoxFuture<'a, Answer>;
-type Alone = for<'a> fn(&'a TenantConnection, &'a Call) -> BoxFuture<'a, Answer>;
+pub(super) type InTransaction = for<'a> fn(&'a TenantTransaction, &'a Call) -> BoxFuture<'a, Answer>;
+pub(super) type Alone = for<'a> fn(&'a TenantConnection, &'a Call) -> BoxFuture<'a, Answer>;
 
 /// How an operation uses the database.
 pub(crate) enum Work {
@@ -48,6 +50,7 @@ pub(crate) enum Subject {
     WorkingHours,
     TimeOff,
     Appointment(Stage),
+    Dental(dental::Thing),
 }
 
 /// Where an appointment stands before.
@@ -71,7 +74,7 @@ pub(crate) struct Path {
 }
 
 impl Path {
-    const fn write(
+    pub(super) const fn write(
         id: &'static str,
         subject: Subject,
         body: fn(&Call) -> Value,
@@ -86,11 +89,11 @@ impl Path {
         Self { id, subject, body, query: |_| String::new(), work: Work::Act(action) }
     }
 
-    const fn list(id: &'static str, query: fn(&Call) -> String, work: InTransaction) -> Self {
+    pub(super) const fn list(id: &'static str, query: fn(&Call) -> String, work: InTransaction) -> Self {
         Self { id, subject: Subject::Nothing, body: |_| Value::Null, query, work: Work::Read(work) }
     }
 
-    const fn get(id: &'static str, subject: Subject, work: Work) -> Self {
+    pub(super) const fn get(id: &'static str, subject: Subject, work: Work) -> Self {
         Self { id, subject, body: |_| Value::Null, query: |_| String::new(), work }
     }
 
@@ -103,18 +106,21 @@ fn shown<T: Serialize>(result: Result<T, CoreError>) -> Answer {
     result.map(|value| serde_json::to_value(value).unwrap())
 }
 
-fn page() -> PageRequest {
+pub(super) fn page() -> PageRequest {
     PageRequest::first(20).unwrap()
 }
 
-fn no_query(_: &Call) -> String {
+pub(super) fn no_query(_: &Call) -> String {
     String::new()
 }
 
 const BOOKED: Subject = Subject::Appointment(Stage::Booked);
 
 /// All of them.
-pub(crate) static PATHS: &[Path] = &[
+pub(crate) static PATHS: LazyLock<Vec<&'static Path>> =
+    LazyLock::new(|| CORE.iter().chain(dental::PATHS).collect());
+
+static CORE: &[Path] = &[
     Path::write(
         "create_patient",
         Subject::Nothing,

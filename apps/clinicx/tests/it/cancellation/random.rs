@@ -43,7 +43,7 @@ impl Worker {
     }
 
     async fn attempt(&mut self) {
-        let path = &PATHS[self.dice.below(PATHS.len())];
+        let path = PATHS[self.dice.below(PATHS.len())];
         let manners = Manner::of(path);
         let manner = manners[self.dice.below(manners.len())];
         let key = (path.id, path.subject);

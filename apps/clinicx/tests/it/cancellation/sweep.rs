@@ -132,7 +132,7 @@ async fn sweep(mode: ApplyMode) {
     let (clinic, other) = (&world.clinics[0], &world.clinics[1]);
     let mut ledger = world.ledger(clinic).await;
     let mut figures = Figures { paths: PATHS.len(), ..Figures::default() };
-    for path in PATHS {
+    for path in PATHS.iter() {
         let mut first = 1;
         for manner in Manner::of(path) {
             let sweep = Sweep::begin((path, *manner), (clinic, other), &mut ledger).await;

@@ -1,0 +1,134 @@
+//! Treatment plans: drafted, accepted with their prices, ended.
+
+use clinicx_dental::{
+    TreatmentPlanId,
+    procedure_code::{self, ProcedureCodeFilter, UpdateProcedureCode},
+    treatment::{self, Action, UpdateTreatment},
+    treatment_plan::{self, PlanAction, PlanStatus, PlanStep, TreatmentPlan, UpdateTreatmentPlan},
+};
+use clinicx_types::page::PageRequest;
+use serde_json::json;
+
+use crate::practice::{Practice, code, wrong_field};
+
+async fn step(
+    practice: &Practice,
+    plan: &TreatmentPlan,
+    action: PlanAction,
+) -> Result<TreatmentPlan, clinicx_dental::DentalError> {
+    practice
+        .write(async |tx| {
+            let revision = (plan.id, Some(plan.version));
+            let cipher = &practice.tenant.cipher;
+            treatment_plan::transition(tx, &practice.scope, cipher, revision, (action, PlanStep::default())).await
+        })
+        .await
+}
+
+async fn get(practice: &Practice, id: TreatmentPlanId) -> TreatmentPlan {
+    treatment_plan::get(&practice.tenant.connection, &practice.scope, &practice.tenant.cipher, id).await.unwrap()
+}
+
+/// Gives a procedure a price and a tax.
+async fn price(practice: &Practice, code: &str, price: &str) {
+    let db = &practice.tenant.connection;
+    let filter = ProcedureCodeFilter { q: Some(code.to_owned()), ..ProcedureCodeFilter::default() };
+    let found = procedure_code::list(db, &practice.scope, &filter, &PageRequest::default()).await.unwrap();
+    let id = found.items[0].id;
+    let patch: UpdateProcedureCode = serde_json::from_value(json!({"price": price, "tax_rate": "20"})).unwrap();
+    practice
+        .write(async |tx| procedure_code::update(tx, &practice.scope, id, None, patch).await)
+        .await
+        .unwrap();
+}
+
+#[tokio::test]
+async fn accepting_freezes_the_prices() {
+    let practice = Practice::open().await;
+    price(&practice, "RE01", "100.00").await;
+    let own = practice.plan(json!({"procedure_code": "RE01", "tooth": "36", "surfaces": ["O"]})).await.unwrap();
+    let crown = json!({"procedure_code": "CR01", "tooth": "46", "price": "68.33", "staff_id": practice.dentist});
+    let body = json!({
+        "title": "Both sides", "staff_id": practice.dentist,
+        "phases": [
+            {"title": "Left", "items": [{"treatment_id": own.id}]},
+            {"title": "Right", "items": [{"treatment": crown}]},
+        ]
+    });
+    let plan = practice.draft(body).await.unwrap();
+    assert_eq!((plan.status, plan.title.as_deref()), (PlanStatus::Draft, Some("Both sides")));
+    assert_eq!((plan.estimate.net.as_str(), plan.estimate.tax.as_str()), ("168.33", "20.00"));
+    assert_eq!(plan.phases[1].estimate.gross, "68.33");
+    assert_eq!(plan.phases[0].items[0].treatment_id, own.id);
+
+    let shown = step(&practice, &plan, PlanAction::Present).await.unwrap();
+    assert_eq!((shown.status, shown.presented_at.is_some()), (PlanStatus::Draft, true));
+    let accepted = step(&practice, &shown, PlanAction::Accept).await.unwrap();
+    assert_eq!((accepted.status, &accepted.estimate), (PlanStatus::Active, &plan.estimate));
+    assert_eq!(code(step(&practice, &accepted, PlanAction::Accept).await), "transition_refused");
+
+    price(&practice, "RE01", "999.00").await;
+    let patch: UpdateTreatment = serde_json::from_value(json!({"price": "1"})).unwrap();
+    let refused = practice
+        .write(async |tx| {
+            let revision = (own.id, None);
+            treatment::update(tx, &practice.scope, &practice.tenant.cipher, revision, patch).await
+        })
+        .await;
+    assert_eq!(code(refused), "treatment_planned");
+    assert_eq!(get(&practice, plan.id).await.estimate, plan.estimate);
+    let begun = practice.act(&practice.treatment(&own).await, Action::Start).await.unwrap();
+    practice.act(&begun, Action::Complete).await.unwrap();
+    assert_eq!(practice.till.charges.lock().unwrap()[0].unit_price.to_string(), "100.00");
+    assert_eq!(get(&practice, plan.id).await.status, PlanStatus::Active);
+
+    // The last treatment ends the plan, whether it is done or given up.
+    let rest = get(&practice, plan.id).await.phases[1].items[0].treatment_id;
+    let db = &practice.tenant.connection;
+    let rest = treatment::get(db, &practice.scope, &practice.tenant.cipher, rest).await.unwrap();
+    practice.act(&rest, Action::Stop).await.unwrap();
+    let ended = get(&practice, plan.id).await;
+    assert_eq!((ended.status, ended.ended_at.is_some()), (PlanStatus::Completed, true));
+    assert_eq!(code(step(&practice, &ended, PlanAction::Revoke).await), "transition_refused");
+    let (audit, events) = practice.trail(plan.id.uuid()).await;
+    let (status, updated) = ("treatment_plan.status_changed", "treatment_plan.updated");
+    assert_eq!(audit, ["treatment_plan.created", updated, status, status]);
+    assert_eq!(events, audit);
+}
+
+#[tokio::test]
+async fn a_draft_can_be_changed_and_a_treatment_is_in_one_plan() {
+    let practice = Practice::open().await;
+    let one = practice.plan(json!({"procedure_code": "RE01", "tooth": "36"})).await.unwrap();
+    let two = practice.plan(json!({"procedure_code": "RE01", "tooth": "37"})).await.unwrap();
+    let plan = practice.draft(json!({"items": [{"treatment_id": one.id}]})).await.unwrap();
+    let twice = practice.draft(json!({"items": [{"treatment_id": one.id}]})).await;
+    assert_eq!(code(twice), "treatment_planned");
+    let both = json!({"items": [{"treatment_id": two.id}, {"treatment_id": two.id}]});
+    assert_eq!(wrong_field(practice.draft(both).await), ("/phases/0/items/1/treatment_id".into(), "duplicate".into()));
+    let none = json!({"items": [{}]});
+    assert_eq!(wrong_field(practice.draft(none).await).1, "treatment_or_id");
+    let wrong = json!({"procedure_code": "RE01", "tooth": "99", "staff_id": practice.dentist});
+    let wrong = practice.draft(json!({"phases": [{}, {"items": [{"treatment": wrong}]}]})).await;
+    assert_eq!(wrong_field(wrong).0, "/phases/1/items/0/treatment/tooth");
+
+    let update = async |plan: &TreatmentPlan, body: serde_json::Value| {
+        let patch: UpdateTreatmentPlan = serde_json::from_value(body).unwrap();
+        let revision = (plan.id, Some(plan.version));
+        let cipher = &practice.tenant.cipher;
+        practice.write(async |tx| treatment_plan::update(tx, &practice.scope, cipher, revision, patch).await).await
+    };
+    let body = json!({"title": "New", "phases": [{"items": [{"treatment_id": two.id}, {"treatment_id": one.id}]}]});
+    let changed = update(&plan, body).await.unwrap();
+    let items: Vec<_> = changed.phases[0].items.iter().map(|item| item.treatment_id).collect();
+    assert_eq!((changed.version, items), (2, vec![two.id, one.id]));
+    assert_eq!((changed.estimate.unpriced, changed.estimate.net.as_str()), (2, "0.00"));
+    let revoked = step(&practice, &changed, PlanAction::Revoke).await.unwrap();
+    assert_eq!(revoked.status, PlanStatus::Revoked);
+    assert_eq!(code(update(&revoked, json!({"title": null})).await), "transition_refused");
+    // Its treatments are free again.
+    let again = practice.draft(json!({"items": [{"treatment_id": one.id}]})).await.unwrap();
+    let empty = practice.draft(json!({})).await.unwrap();
+    assert_eq!(wrong_field(step(&practice, &empty, PlanAction::Accept).await).1, "empty_plan");
+    step(&practice, &again, PlanAction::Accept).await.unwrap();
+}
