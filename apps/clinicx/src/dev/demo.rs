@@ -15,7 +15,10 @@ use clinicx_types::{clock::FixedClock, page::PageRequest};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-use super::names;
+use super::{
+    mouths::{self, Chair},
+    names,
+};
 
 /// How many patients each demo clinic has.
 pub(super) const PATIENTS: usize = 220;
@@ -65,6 +68,7 @@ pub(super) async fn fill(
     scope: &TenantScope,
     cipher: &FieldCipher,
     profile: &Profile,
+    modules: &[&str],
 ) -> anyhow::Result<Filled> {
     let tx = connection.begin().await.map_err(clinicx_persistence::Failure::from)?;
     let practitioners = add_team(&tx, scope, profile).await?;
@@ -72,12 +76,17 @@ pub(super) async fn fill(
     let patients = add_patients(&tx, scope, cipher, profile).await?;
     let appointments =
         add_visits(&tx, (scope, cipher), profile, &practitioners, &services, &patients).await?;
+    let mut charted = 0;
+    if let Some(dentist) = practitioners.first().filter(|_| modules.contains(&"dental")) {
+        let charges = crate::charging::of(modules);
+        charted = mouths::add(&Chair { tx: &tx, scope, cipher, charges, dentist: dentist.id }).await?;
+    }
     tx.commit().await.map_err(clinicx_persistence::Failure::from)?;
-    Ok(Filled { patients: patients.len(), appointments })
+    Ok(Filled { patients: patients.len() + charted, appointments })
 }
 
 /// Reads an input as a client would send it.
-fn input<T: DeserializeOwned>(body: Value) -> anyhow::Result<T> {
+pub(super) fn input<T: DeserializeOwned>(body: Value) -> anyhow::Result<T> {
     serde_json::from_value(body).context("the demo data does not fit")
 }
 

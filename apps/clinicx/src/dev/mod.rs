@@ -4,6 +4,7 @@ mod claim;
 mod clinics;
 mod demo;
 mod foreign;
+mod mouths;
 mod names;
 pub(crate) mod postgres;
 
@@ -135,7 +136,7 @@ async fn demo_clinic(platform: &Platform, clinic: &DemoClinic, output: &Output) 
     // The data come last: a clinic that has them has everything, however often a start was cut short.
     add_users(platform, clinic, &tenant).await?;
     let cipher = platform.keyring.cipher(tenant.id).await?.lasting();
-    let filled = demo::fill(&connection, &scope, &cipher, &clinic.profile).await?;
+    let filled = demo::fill(&connection, &scope, &cipher, &clinic.profile, clinic.modules).await?;
     output.progress(&format!("{slug}: {} patients, {} appointments", filled.patients, filled.appointments));
     Ok(())
 }

@@ -9,6 +9,7 @@ use clinicx_dental::{
         self, Action, CreateTreatment, Status, Treatment, TreatmentFilter, TreatmentStep, UpdateTreatment,
     },
 };
+use clinicx_types::name::ModuleName;
 use clinicx_web::{Access, ApiError, Body, HttpModule, List, Operation, Path, Reply, TenantCx};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -185,7 +186,7 @@ async fn act(
     (action, Body(input)): (Action, Body<TreatmentStep>),
 ) -> Result<Reply, ApiError> {
     let revision = (id, cx.expected_version());
-    let charges = charging::of(&cx);
+    let charges = charging::of(cx.tenant().modules.iter().map(ModuleName::as_str));
     sealed::write(&slot, &cx, move |tx, scope, cipher| {
         let step = (action, input.clone());
         Box::pin(async move {

@@ -14,7 +14,7 @@ use crate::{
 const NAMES: [&str; 4] = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable"];
 
 /// Finds a browser. CI has one; elsewhere the test says that it could not look.
-fn browser() -> Option<PathBuf> {
+pub(crate) fn find() -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path)
         .flat_map(|folder| NAMES.map(|name| folder.join(name)))
@@ -45,7 +45,7 @@ fn show(browser: PathBuf, profile: &Folder, url: &str) -> Output {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_reference_page_shows_every_operation() {
-    let Some(browser) = browser() else {
+    let Some(browser) = find() else {
         println!("SKIPPED: no Chromium on this machine");
         return;
     };

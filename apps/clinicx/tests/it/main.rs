@@ -33,6 +33,7 @@ mod keys;
 mod lifecycle;
 mod logging;
 mod metadata;
+mod odontogram;
 mod oidc;
 mod program;
 mod scoping;

@@ -9,7 +9,7 @@ use super::{
 use crate::presence::PresenceState;
 
 /// The height of the legend.
-pub(super) const HEIGHT: f64 = 142.0;
+pub(super) const HEIGHT: f64 = 126.0;
 const COLUMNS: usize = 5;
 const LINE: f64 = 25.0;
 
@@ -37,7 +37,7 @@ pub(super) fn draw(top: f64) -> String {
     entries.push((Sample::Pontic, "pontic".to_owned()));
     let paints = [
         (Paint::Caries, "caries"),
-        (Paint::Defect, "fracture, wear, other"),
+        (Paint::Defect, "defect, other"),
         (Paint::Pulp, "pulp, root tip"),
         (Paint::Defective, "work to replace"),
         (Paint::Watch, "watched"),
@@ -47,7 +47,7 @@ pub(super) fn draw(top: f64) -> String {
     ];
     entries.extend(paints.into_iter().map(|(paint, words)| (Sample::Paint(paint), words.to_owned())));
     entries.push((Sample::Ring, "crown, bridge".to_owned()));
-    entries.push((Sample::Badges, "on the tooth".to_owned()));
+    entries.push((Sample::Badges, "whole tooth".to_owned()));
     for (index, (sample, words)) in entries.iter().enumerate() {
         let count = |number: usize| f64::from(u16::try_from(number).unwrap_or_default());
         let (column, line) = (count(index % COLUMNS), count(index / COLUMNS));

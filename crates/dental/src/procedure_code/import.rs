@@ -173,12 +173,13 @@ fn read(text: &str) -> Result<Vec<Line>, Vec<FieldError>> {
     let headers = reader.headers().map_err(|_| vec![unreadable(1)])?.clone();
     let columns = columns(&headers)?;
     let (mut lines, mut wrong, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
+    let mut counted = Counted { text, bytes: 0, line: 1 };
     for record in reader.records() {
         let Ok(record) = record else {
             wrong.push(unreadable(2));
             break;
         };
-        let number = record.position().map_or(0, csv::Position::line);
+        let number = counted.line_of(&record);
         if lines.len() >= MAX_LINES {
             let detail = format!("must have at most {MAX_LINES} lines");
             return Err(vec![FieldError::new("/csv", "too_long", detail)]);
@@ -205,6 +206,28 @@ fn read(text: &str) -> Result<Vec<Line>, Vec<FieldError>> {
     }
     wrong.truncate(MAX_ERRORS);
     if wrong.is_empty() { Ok(lines) } else { Err(wrong) }
+}
+
+/// Counts the lines up to a record. The reader's own count is one behind where lines end with CR and LF.
+struct Counted<'a> {
+    text: &'a str,
+    bytes: usize,
+    line: u64,
+}
+
+impl Counted<'_> {
+    fn line_of(&mut self, record: &StringRecord) -> u64 {
+        let begins = record.position().and_then(|position| usize::try_from(position.byte()).ok());
+        let rest = self.text.as_bytes().get(self.bytes..).unwrap_or_default();
+        let ahead = begins.unwrap_or(self.bytes).saturating_sub(self.bytes);
+        // The end of the line before may still belong to what comes.
+        let ends = rest.iter().skip(ahead).take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let passed = rest.iter().take(ahead.saturating_add(ends));
+        let lines = passed.filter(|byte| **byte == b'\n').count();
+        self.line = self.line.saturating_add(u64::try_from(lines).unwrap_or_default());
+        self.bytes = self.bytes.saturating_add(ahead).saturating_add(ends);
+        self.line
+    }
 }
 
 fn unreadable(line: u64) -> FieldError {
