@@ -7,11 +7,7 @@ use serde::Serialize;
 use crate::error::CoreError;
 
 /// Refuses to change a row that is not the one that the caller has read; `None` means any version.
-pub fn expect_version(
-    thing: &'static str,
-    expected: Option<i64>,
-    found: i64,
-) -> Result<(), CoreError> {
+pub fn expect_version(thing: &'static str, expected: Option<i64>, found: i64) -> Result<(), CoreError> {
     match expected {
         Some(version) if version != found => Err(CoreError::Stale { thing }),
         _ => Ok(()),

@@ -176,7 +176,8 @@ impl Place {
     /// An entry for each part that does not fit.
     pub fn read(input: PlaceInput<'_>) -> Result<Self, Vec<FieldError>> {
         let mut wrong = Vec::new();
-        let mut refuse = |pointer: &str, code, detail: &str| wrong.push(FieldError::new(pointer, code, detail));
+        let mut refuse =
+            |pointer: &str, code, detail: &str| wrong.push(FieldError::new(pointer, code, detail));
         if input.tooth.is_some() && input.teeth.is_some() {
             refuse("/teeth", "tooth_or_teeth", "must not stand beside tooth");
         }

@@ -56,7 +56,9 @@ pub enum NotationError {
     #[error("must be a tooth of the Universal notation: \"1\" to \"32\" or \"A\" to \"T\"")]
     NotUniversal,
     /// A supernumerary tooth: it stands beside another, and no code of ISO 3950 is its own.
-    #[error("is a supernumerary tooth of the Universal notation, which is ambiguous here; name the tooth beside it")]
+    #[error(
+        "is a supernumerary tooth of the Universal notation, which is ambiguous here; name the tooth beside it"
+    )]
     Supernumerary,
     /// No tooth is written like this in Palmer notation.
     #[error("must be a tooth of the Palmer notation: UR, UL, LL or LR and \"1\" to \"8\" or \"A\" to \"E\"")]
@@ -149,7 +151,8 @@ fn universal(text: &str) -> Result<Tooth, NotationError> {
         }
         _ => return Err(NotationError::NotUniversal),
     };
-    let found = Tooth::ALL.into_iter().find(|tooth| tooth.dentition() == dentition && round(*tooth) == number);
+    let found =
+        Tooth::ALL.into_iter().find(|tooth| tooth.dentition() == dentition && round(*tooth) == number);
     found.ok_or(NotationError::NotUniversal)
 }
 

@@ -10,9 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::tooth::{Arch, Tooth};
 
 /// One surface of a tooth, as it is stored. The order is that in which surfaces are written.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "UPPERCASE")]
 pub enum Surface {
     /// Mesial: towards the midline.
@@ -214,11 +212,11 @@ mod tests {
         check("54", &["O", "B", "P"], Ok("OBL"));
         check("53", &["I", "V"], Ok("IV"));
         check("53", &["O"], Err(&[(0, SurfaceError::NotOfTooth)]));
-        check("36", &["X", "", "MO"], Err(&[
-            (0, SurfaceError::Unknown),
-            (1, SurfaceError::Unknown),
-            (2, SurfaceError::Unknown),
-        ]));
+        check(
+            "36",
+            &["X", "", "MO"],
+            Err(&[(0, SurfaceError::Unknown), (1, SurfaceError::Unknown), (2, SurfaceError::Unknown)]),
+        );
         check("36", &[], Ok(""));
     }
 

@@ -20,7 +20,9 @@ pub struct Tooth(u8);
 
 /// The text is no code of ISO 3950.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("must be a tooth of ISO 3950: 11 to 18, 21 to 28, 31 to 38, 41 to 48, 51 to 55, 61 to 65, 71 to 75, 81 to 85")]
+#[error(
+    "must be a tooth of ISO 3950: 11 to 18, 21 to 28, 31 to 38, 41 to 48, 51 to 55, 61 to 65, 71 to 75, 81 to 85"
+)]
 pub struct ToothError;
 
 /// The upper or the lower teeth.
@@ -170,7 +172,10 @@ const fn all() -> [Tooth; 52] {
     let (mut index, mut code) = (0, 11);
     while code <= 85 {
         if let Ok(tooth) = Tooth::at(code / 10, code % 10) {
-            #[expect(clippy::indexing_slicing, reason = "evaluated by the compiler, which refuses a wrong index")]
+            #[expect(
+                clippy::indexing_slicing,
+                reason = "evaluated by the compiler, which refuses a wrong index"
+            )]
             {
                 teeth[index] = tooth;
             }

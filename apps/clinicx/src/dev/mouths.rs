@@ -39,7 +39,7 @@ pub(super) async fn add(chair: &Chair<'_>) -> anyhow::Result<usize> {
     Ok(2)
 }
 
-async fn register(chair: &Chair<'_>, body: Value) -> anyhow::Result<Mouth<'_>> {
+async fn register<'a>(chair: &'a Chair<'a>, body: Value) -> anyhow::Result<Mouth<'a>> {
     let made = patient::create(chair.tx, chair.scope, chair.cipher, input(body)?).await?;
     Ok(Mouth { chair, patient: made.id })
 }
@@ -74,7 +74,9 @@ async fn adult(chair: &Chair<'_>) -> anyhow::Result<()> {
     }
     mouth.done(json!({"procedure_code": "SU01", "tooth": "35", "price": "85.00"}), 600).await?;
     mouth.done(json!({"procedure_code": "IM01", "tooth": "35", "price": "1450.00"}), 400).await?;
-    mouth.done(json!({"procedure_code": "BR01", "teeth": ["23", "24", "25"], "price": "1650.00"}), 380).await?;
+    mouth
+        .done(json!({"procedure_code": "BR01", "teeth": ["23", "24", "25"], "price": "1650.00"}), 380)
+        .await?;
     for years in 1..=10 {
         mouth.done(json!({"procedure_code": "EX01", "price": "45.00"}), years * 365 - 20).await?;
         mouth.done(json!({"procedure_code": "PR01", "price": "95.00"}), years * 365 - 20).await?;
@@ -84,7 +86,9 @@ async fn adult(chair: &Chair<'_>) -> anyhow::Result<()> {
     let caries = json!({"tooth": "36", "code": "caries", "surfaces": ["O", "D"], "severity": "moderate"});
     mouth.finding(caries, 14).await?;
     mouth.finding(json!({"tooth": "15", "code": "caries", "surfaces": ["M"], "status": "watch"}), 14).await?;
-    mouth.finding(json!({"tooth": "17", "code": "defective_restoration", "surfaces": ["O", "D"]}), 14).await?;
+    mouth
+        .finding(json!({"tooth": "17", "code": "defective_restoration", "surfaces": ["O", "D"]}), 14)
+        .await?;
     mouth.finding(json!({"tooth": "44", "code": "periapical_lesion"}), 14).await?;
     mouth.finding(json!({"tooth": "41", "code": "wear", "surfaces": ["I"]}), 14).await?;
     mouth.finding(json!({"tooth": "31", "code": "mobility", "severity": "mild"}), 14).await?;
@@ -118,8 +122,14 @@ async fn child(chair: &Chair<'_>) -> anyhow::Result<()> {
             mouth.presence(&format!("{quadrant}{place}"), state, 60).await?;
         }
     }
-    mouth.finding(json!({"tooth": "74", "code": "caries", "surfaces": ["D"], "severity": "mild"}), 30).await?;
-    mouth.finding(json!({"tooth": "36", "code": "hypomineralisation", "surfaces": ["O"], "status": "watch"}), 30)
+    mouth
+        .finding(json!({"tooth": "74", "code": "caries", "surfaces": ["D"], "severity": "mild"}), 30)
+        .await?;
+    mouth
+        .finding(
+            json!({"tooth": "36", "code": "hypomineralisation", "surfaces": ["O"], "status": "watch"}),
+            30,
+        )
         .await?;
     mouth.filling("RE02", "85", "MO", 200).await?;
     mouth.done(json!({"procedure_code": "PR02", "price": "20.00"}), 30).await?;
@@ -133,7 +143,8 @@ async fn child(chair: &Chair<'_>) -> anyhow::Result<()> {
 impl Mouth<'_> {
     async fn presence(&self, tooth: &str, state: &str, days: u64) -> anyhow::Result<()> {
         let Chair { tx, scope, cipher, .. } = self.chair;
-        let body = json!({"tooth": tooth, "state": state, "effective_on": today(self.chair) - Days::new(days)});
+        let body =
+            json!({"tooth": tooth, "state": state, "effective_on": today(self.chair) - Days::new(days)});
         presence::record(tx, scope, cipher, self.patient, input(body)?).await?;
         Ok(())
     }
@@ -195,7 +206,8 @@ impl Mouth<'_> {
                 }})
             })
             .collect();
-        let body = json!({"staff_id": dentist, "examined_on": today(self.chair) - Days::new(14), "teeth": teeth});
+        let body =
+            json!({"staff_id": dentist, "examined_on": today(self.chair) - Days::new(14), "teeth": teeth});
         perio::record(tx, scope, cipher, self.patient, input(body)?).await?;
         Ok(())
     }
@@ -210,7 +222,8 @@ impl Mouth<'_> {
             }
             json!({ "treatment": body })
         };
-        let filling = json!({"procedure_code": "RE01", "tooth": "36", "surfaces": ["O", "D"], "price": "120.00"});
+        let filling =
+            json!({"procedure_code": "RE01", "tooth": "36", "surfaces": ["O", "D"], "price": "120.00"});
         let root = json!({"procedure_code": "EN01", "tooth": "44", "price": "380.00"});
         let crown = json!({"procedure_code": "IM02", "tooth": "35", "price": "980.00"});
         let wisdom = json!({"procedure_code": "SU03", "tooth": "38", "price": "210.00"});
@@ -225,7 +238,8 @@ impl Mouth<'_> {
             let step = (action, treatment_plan::PlanStep::default());
             current = treatment_plan::transition(tx, scope, cipher, revision, step).await?;
         }
-        let crown = current.phases.iter().flat_map(|phase| &phase.items).find(|item| item.procedure_code == "IM02");
+        let crown =
+            current.phases.iter().flat_map(|phase| &phase.items).find(|item| item.procedure_code == "IM02");
         let body = json!({"laboratory": "Dentallabor Lindenufer", "work": "crown", "shade": "A3", "staff_id": dentist,
             "treatment_id": crown.map(|item| item.treatment_id), "due_on": today(self.chair) + Days::new(12)});
         let case = lab_case::create(tx, scope, cipher, self.patient, input(body)?).await?;

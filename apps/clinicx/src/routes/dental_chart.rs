@@ -167,9 +167,9 @@ async fn update(
 ) -> Result<Reply, ApiError> {
     let expected = cx.expected_version();
     cx.write(move |tx, scope| {
-        Box::pin(async move {
-            Ok(Reply::ok(&chart::update(tx, scope, id, expected, input).await?).showing([id]))
-        })
+        Box::pin(
+            async move { Ok(Reply::ok(&chart::update(tx, scope, id, expected, input).await?).showing([id])) },
+        )
     })
     .await
 }

@@ -165,9 +165,7 @@ async fn act(
 ) -> Result<Reply, ApiError> {
     let revision = (id, cx.expected_version());
     sealed::write(&slot, &cx, move |tx, scope, cipher| {
-        Box::pin(
-            async move { Ok(shown(&lab_case::transition(tx, scope, &cipher, revision, action).await?)) },
-        )
+        Box::pin(async move { Ok(shown(&lab_case::transition(tx, scope, &cipher, revision, action).await?)) })
     })
     .await
 }

@@ -103,9 +103,8 @@ async fn get_exam(
     cx: TenantCx,
     Path(ids): Path<(PatientId, PerioExamId)>,
 ) -> Result<Reply, ApiError> {
-    let found = sealed::read(&slot, &cx, async |tx, scope, cipher| {
-        Ok(perio::get(tx, scope, cipher, ids).await?)
-    });
+    let found =
+        sealed::read(&slot, &cx, async |tx, scope, cipher| Ok(perio::get(tx, scope, cipher, ids).await?));
     Ok(Reply::ok(&found.await?).showing([ids.0]))
 }
 

@@ -111,9 +111,7 @@ async fn update(
     let expected = cx.expected_version();
     cx.write(move |tx, scope| {
         let patch = patch.clone();
-        Box::pin(
-            async move { Ok(Reply::ok(&procedure_code::update(tx, scope, id, expected, patch).await?)) },
-        )
+        Box::pin(async move { Ok(Reply::ok(&procedure_code::update(tx, scope, id, expected, patch).await?)) })
     })
     .await
 }

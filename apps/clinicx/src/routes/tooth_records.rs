@@ -197,9 +197,8 @@ async fn get_presence(
     cx: TenantCx,
     Path(ids): Path<(PatientId, ToothPresenceEventId)>,
 ) -> Result<Reply, ApiError> {
-    let found = sealed::look(&slot, &cx, async |db, scope, cipher| {
-        Ok(presence::get(db, scope, cipher, ids).await?)
-    });
+    let found =
+        sealed::look(&slot, &cx, async |db, scope, cipher| Ok(presence::get(db, scope, cipher, ids).await?));
     Ok(Reply::ok(&found.await?).showing([ids.0]))
 }
 
@@ -252,9 +251,8 @@ async fn get_finding(
     cx: TenantCx,
     Path(ids): Path<(PatientId, ToothFindingId)>,
 ) -> Result<Reply, ApiError> {
-    let found = sealed::look(&slot, &cx, async |db, scope, cipher| {
-        Ok(finding::get(db, scope, cipher, ids).await?)
-    });
+    let found =
+        sealed::look(&slot, &cx, async |db, scope, cipher| Ok(finding::get(db, scope, cipher, ids).await?));
     Ok(Reply::ok(&found.await?).showing([ids.0]))
 }
 

@@ -159,9 +159,8 @@ async fn list(
 }
 
 async fn get(slot: Slot, cx: TenantCx, Path(id): Path<TreatmentId>) -> Result<Reply, ApiError> {
-    let found = sealed::look(&slot, &cx, async |db, scope, cipher| {
-        Ok(treatment::get(db, scope, cipher, id).await?)
-    });
+    let found =
+        sealed::look(&slot, &cx, async |db, scope, cipher| Ok(treatment::get(db, scope, cipher, id).await?));
     Ok(shown(&found.await?))
 }
 

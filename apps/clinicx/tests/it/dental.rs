@@ -33,14 +33,22 @@ async fn a_mouth_is_charted_planned_and_treated() {
     let event = json!({"tooth": "36", "state": "present", "effective_on": "2020-01-01"});
     let made = api.post(&format!("{base}/tooth-presence"), event).await;
     made.expect(201);
-    assert_eq!(api.get(made.header("location").strip_prefix("/api/v1").unwrap()).await.expect(200), made.json());
+    assert_eq!(
+        api.get(made.header("location").strip_prefix("/api/v1").unwrap()).await.expect(200),
+        made.json()
+    );
     let finding = json!({"tooth": "19", "notation": "universal", "code": "caries", "surfaces": ["O"]});
     let finding = api.post(&format!("{base}/tooth-findings"), finding).await.expect(201);
     assert_eq!((&finding["tooth"], &finding["surfaces"]), (&json!("36"), &json!(["O"])));
     let body = json!({"procedure_code": "RE01", "tooth": "36", "surfaces": ["O"], "staff_id": staff});
     let planned = api.post(&format!("{base}/treatments"), body).await.expect(201);
     let refused = api
-        .change(Method::POST, &format!("/treatments/{}/complete", planned["id"].as_str().unwrap()), &planned["version"], json!({}))
+        .change(
+            Method::POST,
+            &format!("/treatments/{}/complete", planned["id"].as_str().unwrap()),
+            &planned["version"],
+            json!({}),
+        )
         .await
         .expect_problem(409, "transition_refused");
     assert!(refused["allowed"].as_array().unwrap().contains(&json!("in-progress")));

@@ -65,7 +65,8 @@ fn look(svg: &str, scheme: &str, folder: &Path) -> Value {
     assert!(size > 20_000, "the picture has {size} bytes");
     let shown = run("--dump-dom");
     let text = String::from_utf8_lossy(&shown.stdout).into_owned();
-    let report = text.split("<pre id=\"report\" hidden=\"\">").nth(1).and_then(|rest| rest.split("</pre>").next());
+    let report =
+        text.split("<pre id=\"report\" hidden=\"\">").nth(1).and_then(|rest| rest.split("</pre>").next());
     let report = report.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&shown.stderr)));
     serde_json::from_str(&report.replace("&amp;", "&").replace("&lt;", "<").replace("&gt;", ">")).unwrap()
 }
@@ -79,7 +80,8 @@ async fn chart(clinic: &Clinic) -> String {
     let api = &clinic.admin;
     let patient = clinic.patient("Painted").await["id"].as_str().unwrap().to_owned();
     let staff = clinic.staff().await["id"].as_str().unwrap().to_owned();
-    let states = ["present", "unerupted", "erupting", "impacted", "missing", "extracted", "implant", "pontic"];
+    let states =
+        ["present", "unerupted", "erupting", "impacted", "missing", "extracted", "implant", "pontic"];
     for (place, state) in states.into_iter().enumerate() {
         for quadrant in [1, 4] {
             let body = json!({"tooth": format!("{quadrant}{}", place + 1), "state": state});
@@ -87,7 +89,8 @@ async fn chart(clinic: &Clinic) -> String {
         }
     }
     for (tooth, state) in [("51", "exfoliated"), ("52", "present"), ("65", "present"), ("75", "present")] {
-        record(api, format!("/patients/{patient}/tooth-presence"), json!({"tooth": tooth, "state": state})).await;
+        record(api, format!("/patients/{patient}/tooth-presence"), json!({"tooth": tooth, "state": state}))
+            .await;
     }
     let findings = [
         ("21", "caries", json!(["M", "I"]), "active"),
@@ -121,7 +124,8 @@ async fn chart(clinic: &Clinic) -> String {
         let mut current = api.post(&format!("/patients/{patient}/treatments"), body).await.expect(201);
         for action in ["start", "complete"].into_iter().filter(|_| done) {
             let path = format!("/treatments/{}/{action}", current["id"].as_str().unwrap());
-            current = api.change(reqwest::Method::POST, &path, &current["version"], json!({})).await.expect(200);
+            current =
+                api.change(reqwest::Method::POST, &path, &current["version"], json!({})).await.expect(200);
         }
     }
     patient

@@ -8,12 +8,7 @@ use clinicx_core::{PatientId, local_time};
 
 use super::dto::{Chart, ChartFinding, ChartTooth, ChartTreatment};
 use crate::{
-    DentalChartId, finding,
-    finding::FindingStatus,
-    notation::Notation,
-    presence,
-    tooth::Tooth,
-    treatment,
+    DentalChartId, finding, finding::FindingStatus, notation::Notation, presence, tooth::Tooth, treatment,
     treatment::Status,
 };
 

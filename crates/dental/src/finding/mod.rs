@@ -7,5 +7,5 @@ mod service;
 
 pub use code::{FindingCode, FindingStatus, Severity};
 pub use dto::{FindingFilter, RecordFinding, ResolveInput, ToothFinding};
-pub(crate) use service::{as_of, resolve_several};
 pub use service::{activate, get, list, record, resolve, void, watch};
+pub(crate) use service::{as_of, resolve_several};

@@ -224,7 +224,8 @@ pub(crate) async fn resolve_several(
     day: NaiveDate,
 ) -> Result<(), DentalError> {
     for (index, id) in ids.iter().enumerate() {
-        let refused = |code: &str, detail: &str| DentalError::invalid(&format!("/resolves/{index}"), code, detail);
+        let refused =
+            |code: &str, detail: &str| DentalError::invalid(&format!("/resolves/{index}"), code, detail);
         let query = Entity::find_by_id(*id).filter(Column::PatientId.eq(patient_id));
         let row = query.lock(LockType::NoKeyUpdate).one(tx).await?;
         let row = row.ok_or_else(|| refused("not_found", "must be a finding of the patient's"))?;

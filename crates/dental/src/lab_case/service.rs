@@ -239,11 +239,13 @@ async fn require_treatment(
     id: Option<TreatmentId>,
 ) -> Result<(), DentalError> {
     let Some(id) = id else { return Ok(()) };
-    let query = treatment::entity::Entity::find_by_id(id)
-        .filter(treatment::entity::Column::PatientId.eq(patient_id));
+    let query =
+        treatment::entity::Entity::find_by_id(id).filter(treatment::entity::Column::PatientId.eq(patient_id));
     match query.one(db).await? {
         Some(_) => Ok(()),
-        None => Err(DentalError::invalid("/treatment_id", "not_found", "must be a treatment of the patient's")),
+        None => {
+            Err(DentalError::invalid("/treatment_id", "not_found", "must be a treatment of the patient's"))
+        }
     }
 }
 

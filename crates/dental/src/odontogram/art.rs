@@ -307,7 +307,11 @@ pub(super) fn sign(state: Option<PresenceState>, spot: Spot) -> String {
             // Towards the other arch.
             let (from, to) = (y + spot.down * half * 0.8, y - spot.down * half * 0.8);
             let back = to + spot.down * 5.0;
-            format!("M{x:.1} {from:.1}V{to:.1}M{:.1} {back:.1}L{x:.1} {to:.1}L{:.1} {back:.1}", x - 5.0, x + 5.0)
+            format!(
+                "M{x:.1} {from:.1}V{to:.1}M{:.1} {back:.1}L{x:.1} {to:.1}L{:.1} {back:.1}",
+                x - 5.0,
+                x + 5.0
+            )
         }
         Some(PresenceState::Impacted) => {
             let (from, to) = (x - spot.mesial * half * 0.8, x + spot.mesial * half * 0.5);

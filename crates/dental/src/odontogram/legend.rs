@@ -53,7 +53,11 @@ pub(super) fn draw(top: f64) -> String {
         let (column, line) = (count(index % COLUMNS), count(index / COLUMNS));
         let (x, y) = (16.0 + column * 155.0, top + 22.0 + line * LINE);
         svg.push_str(&sample.draw(x + 10.0, y));
-        svg.push_str(&format!("<text class=\"legend\" x=\"{:.1}\" y=\"{:.1}\">{words}</text>\n", x + 30.0, y + 4.0));
+        svg.push_str(&format!(
+            "<text class=\"legend\" x=\"{:.1}\" y=\"{:.1}\">{words}</text>\n",
+            x + 30.0,
+            y + 4.0
+        ));
     }
     svg.push_str("</g>\n");
     svg

@@ -103,5 +103,9 @@ pub fn draw(chart: &Chart, options: &Options) -> String {
 }
 
 fn heading(as_of: NaiveDate, charted: bool) -> String {
-    if charted { format!("Dental chart as of {as_of}") } else { format!("Dental chart as of {as_of}: nothing is charted") }
+    if charted {
+        format!("Dental chart as of {as_of}")
+    } else {
+        format!("Dental chart as of {as_of}: nothing is charted")
+    }
 }

@@ -68,9 +68,13 @@ impl Paint {
     const fn lines(self) -> &'static str {
         match self {
             Self::Caries => "<path d=\"M-1 7L7 -1M-1 1L1 -1M5 7L7 5\" stroke-width=\"2\"/>",
-            Self::Defect => "<circle cx=\"1.5\" cy=\"1.5\" r=\"1.1\"/><circle cx=\"4.5\" cy=\"4.5\" r=\"1.1\"/>",
+            Self::Defect => {
+                "<circle cx=\"1.5\" cy=\"1.5\" r=\"1.1\"/><circle cx=\"4.5\" cy=\"4.5\" r=\"1.1\"/>"
+            }
             Self::Pulp => "<path d=\"M0 0L6 6M6 0L0 6\" stroke-width=\"1.4\"/>",
-            Self::Defective => "<path d=\"M0 1.5H6M0 4.5H6M1.5 1.5V4.5M4.5 4.5V7.5M4.5 -1.5V1.5\" stroke-width=\"1.2\"/>",
+            Self::Defective => {
+                "<path d=\"M0 1.5H6M0 4.5H6M1.5 1.5V4.5M4.5 4.5V7.5M4.5 -1.5V1.5\" stroke-width=\"1.2\"/>"
+            }
             Self::Watch => "<circle cx=\"3\" cy=\"3\" r=\"1.7\" fill=\"none\" stroke-width=\"1\"/>",
             Self::Existing => "<path d=\"M0 1.5H6M0 4.5H6\" stroke-width=\"1.5\"/>",
             Self::Done => "<path d=\"M1.5 0V6M4.5 0V6\" stroke-width=\"1.8\"/>",

@@ -12,7 +12,8 @@ use crate::{
 /// Tells whether something is known of a deciduous tooth that is not gone.
 pub(super) fn is_known_deciduous(tooth: &ChartTooth) -> bool {
     let there = tooth.presence.is_some_and(|state| !state.is_gone());
-    tooth.dentition == Dentition::Deciduous && (there || !tooth.findings.is_empty() || !tooth.planned.is_empty())
+    tooth.dentition == Dentition::Deciduous
+        && (there || !tooth.findings.is_empty() || !tooth.planned.is_empty())
 }
 
 /// Says all that is known of a tooth, such as `36, lower left first molar: present; caries on mesial, occlusal`.

@@ -45,7 +45,11 @@ pub async fn record(
     let effective_on =
         reference::past_day(scope, input.effective_on, "/effective_on").map_err(reference::refused)?;
     if !input.state.is_possible_for(tooth) {
-        return Err(DentalError::invalid("/state", "not_of_tooth", "can't become of a tooth of this dentition"));
+        return Err(DentalError::invalid(
+            "/state",
+            "not_of_tooth",
+            "can't become of a tooth of this dentition",
+        ));
     }
     chart::lock(tx, scope, patient_id).await?;
     reference::require_staff(tx, scope, input.staff_id).await?;

@@ -204,7 +204,10 @@ pub(super) fn code(text: &str) -> Result<(), ValidationError> {
     if begins && text.len() <= 32 && text.bytes().all(fine) {
         return Ok(());
     }
-    Err(refusal("malformed_code", "must be 1 to 32 letters and digits, with dots, hyphens and underscores between"))
+    Err(refusal(
+        "malformed_code",
+        "must be 1 to 32 letters and digits, with dots, hyphens and underscores between",
+    ))
 }
 
 fn names_by_language(names: &BTreeMap<String, String>) -> Result<(), ValidationError> {

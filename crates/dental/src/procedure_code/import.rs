@@ -10,8 +10,8 @@ use clinicx_persistence::{
 use clinicx_types::error::FieldError;
 use csv::{ReaderBuilder, StringRecord};
 use sea_orm::{
-    ActiveEnum, ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, JsonValue, QueryFilter, QuerySelect,
-    sea_query::LockType,
+    ActiveEnum, ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, JsonValue, QueryFilter,
+    QuerySelect, sea_query::LockType,
 };
 use serde_json::json;
 use validator::Validate;
@@ -27,9 +27,8 @@ use super::{
 use crate::{area::Area, error::DentalError, event};
 
 /// The columns that a file can have.
-pub const COLUMNS: [&str; 10] = [
-    "code", "name", "category", "area", "effect", "price", "currency", "tax_rate", "billable", "active",
-];
+pub const COLUMNS: [&str; 10] =
+    ["code", "name", "category", "area", "effect", "price", "currency", "tax_rate", "billable", "active"];
 /// The most lines that a file can have beside its first.
 pub const MAX_LINES: usize = 5_000;
 /// The most errors that are told at once.
@@ -90,7 +89,8 @@ pub async fn import(
     for (before, after) in changed {
         service::write(tx, scope, before, after).await?;
     }
-    let prices: BTreeMap<&str, Option<String>> = new.iter().map(|row| (row.code.as_str(), price_of(row))).collect();
+    let prices: BTreeMap<&str, Option<String>> =
+        new.iter().map(|row| (row.code.as_str(), price_of(row))).collect();
     leave(tx, scope, imported, json!({ "created": prices, "updated": imported.updated })).await?;
     Ok(imported)
 }
@@ -352,7 +352,10 @@ mod tests {
         let lines = read(text).map_err(|wrong| format!("{wrong:?}")).unwrap();
         let one = &lines[0];
         assert_eq!((one.number, one.code.as_str(), one.name.as_str()), (2, "F1", "Filling, small"));
-        assert_eq!((one.price.clone(), one.billable, one.active), (Some(Some("12.50".into())), Some(false), None));
+        assert_eq!(
+            (one.price.clone(), one.billable, one.active),
+            (Some(Some("12.50".into())), Some(false), None)
+        );
         assert_eq!((lines[1].price.clone(), lines[1].billable), (Some(None), None));
         assert!(lines[1].effect.is_none() && lines[1].category.is_none());
     }

@@ -112,11 +112,7 @@ pub async fn update(
 }
 
 /// Finds an active procedure by its code.
-pub(crate) async fn by_code(
-    db: &impl TenantScoped,
-    code: &str,
-    pointer: &str,
-) -> Result<Model, DentalError> {
+pub(crate) async fn by_code(db: &impl TenantScoped, code: &str, pointer: &str) -> Result<Model, DentalError> {
     let code = code.trim().to_ascii_uppercase();
     let found = Entity::find().filter(Column::Code.eq(code)).one(db).await?;
     match found {
@@ -200,7 +196,6 @@ pub(super) async fn insert(
     let subject = subject(row, event::PROCEDURE_CODE_CREATED);
     trace::made(tx, scope, subject, &ProcedureCode::from(row.clone())).await
 }
-
 
 /// Writes what has changed of a row, and its trace.
 pub(super) async fn write(

@@ -109,7 +109,11 @@ fn check_effect(effect: Option<Effect>, place: &Place) -> Result<(), DentalError
         return Err(DentalError::invalid("/tooth", "required", "is needed for this procedure"));
     }
     if !place.surfaces.is_empty() {
-        return Err(DentalError::invalid("/surfaces", "not_of_procedure", "must not be given for this procedure"));
+        return Err(DentalError::invalid(
+            "/surfaces",
+            "not_of_procedure",
+            "must not be given for this procedure",
+        ));
     }
     Ok(())
 }

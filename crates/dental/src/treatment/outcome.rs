@@ -28,7 +28,8 @@ pub(super) fn require_teeth(
         let gone = those(PresenceState::is_gone);
         return if gone.is_empty() { Ok(()) } else { Err(DentalError::ToothGone { teeth: gone }) };
     }
-    let standing = if effect == Some(Effect::Implant) { those(PresenceState::is_own_tooth) } else { Vec::new() };
+    let standing =
+        if effect == Some(Effect::Implant) { those(PresenceState::is_own_tooth) } else { Vec::new() };
     if standing.is_empty() { Ok(()) } else { Err(DentalError::ToothPresent { teeth: standing }) }
 }
 

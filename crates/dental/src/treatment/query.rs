@@ -85,9 +85,7 @@ pub(crate) async fn found_until(
     let rows = Entity::find()
         .filter(Column::PatientId.eq(patient_id))
         .filter(Column::Status.ne(Status::EnteredInError))
-        .filter(
-            sea_orm::Condition::any().add(Column::CompletedAt.lt(until)).add(Column::CreatedAt.lt(until)),
-        )
+        .filter(sea_orm::Condition::any().add(Column::CompletedAt.lt(until)).add(Column::CreatedAt.lt(until)))
         .order_by_asc(Column::Id)
         .all(db)
         .await?;

@@ -21,14 +21,8 @@ use super::{
     subject,
 };
 use crate::{
-    TreatmentId,
-    area::Place,
-    error::DentalError,
-    event, finding,
-    permission::TREATMENT_VOID,
-    presence,
-    sealed::TREATMENT_REASON,
-    trace, treatment_plan, words,
+    TreatmentId, area::Place, error::DentalError, event, finding, permission::TREATMENT_VOID, presence,
+    sealed::TREATMENT_REASON, trace, treatment_plan, words,
 };
 
 /// Moves a treatment to another state.
@@ -100,11 +94,7 @@ pub async fn transition(
 }
 
 /// When the move takes place: now, or when the treatment was done as somebody says afterwards.
-fn moment(
-    scope: &TenantScope,
-    action: Action,
-    input: &TreatmentStep,
-) -> Result<DateTime<Utc>, DentalError> {
+fn moment(scope: &TenantScope, action: Action, input: &TreatmentStep) -> Result<DateTime<Utc>, DentalError> {
     if action != Action::Complete {
         let only = |pointer| DentalError::invalid(pointer, "only_on_completing", "is for completing alone");
         return match (input.completed_at, input.resolves.is_empty()) {
@@ -160,12 +150,8 @@ fn charge(row: &Model, performed_at: DateTime<Utc>) -> Option<Charge> {
     if !row.billable || unit_price.amount().is_zero() {
         return None;
     }
-    let place = Place {
-        area: row.area,
-        region: row.region,
-        teeth: row.tooth_list(),
-        surfaces: row.surface_set(),
-    };
+    let place =
+        Place { area: row.area, region: row.region, teeth: row.tooth_list(), surfaces: row.surface_set() };
     let description = format!("{} {}", row.procedure_name, place.words());
     Some(Charge {
         source: charge_source(row.id),

@@ -46,13 +46,13 @@ mod tests {
     fn tax_is_rounded_once_for_each_rate() {
         let check = |prices: &[(Option<&str>, &str)], currency: &str, expected: (&str, &str, &str, u32)| {
             let read = |text: &str| text.parse::<Decimal>().unwrap();
-            let prices: Vec<_> =
-                prices.iter().map(|(price, rate)| (price.map(read), read(rate))).collect();
+            let prices: Vec<_> = prices.iter().map(|(price, rate)| (price.map(read), read(rate))).collect();
             let found = estimate(prices.iter().map(|(price, rate)| (*price, rate)), currency);
             let shown = (found.net.as_str(), found.tax.as_str(), found.gross.as_str(), found.unpriced);
             assert_eq!(shown, expected);
         };
-        let four = [(Some("68.33"), "20"), (Some("68.33"), "20.00"), (Some("57.50"), "20"), (Some("85"), "20")];
+        let four =
+            [(Some("68.33"), "20"), (Some("68.33"), "20.00"), (Some("57.50"), "20"), (Some("85"), "20")];
         check(&four, "EUR", ("279.16", "55.83", "334.99", 0));
         check(&[(Some("10"), "7"), (None, "20"), (Some("10"), "0")], "EUR", ("20.00", "0.70", "20.70", 1));
         check(&[(Some("333"), "10")], "JPY", ("333", "33", "366", 0));

@@ -13,9 +13,7 @@ use super::{
     item, phase, service,
 };
 use crate::{
-    TreatmentId, TreatmentPlanItemId, TreatmentPlanPhaseId,
-    error::DentalError,
-    sealed::PHASE_TITLE,
+    TreatmentId, TreatmentPlanItemId, TreatmentPlanPhaseId, error::DentalError, sealed::PHASE_TITLE,
     treatment, words,
 };
 use clinicx_core::CoreError;
@@ -103,12 +101,13 @@ async fn treatment_of(
             let query = treatment::entity::Entity::find_by_id(id)
                 .filter(treatment::entity::Column::PatientId.eq(plan.patient_id));
             let found = query.one(tx).await?;
-            let row = found
-                .ok_or_else(|| at.refuse("/treatment_id", "not_found", "must be a treatment of the patient's"))?;
+            let row = found.ok_or_else(|| {
+                at.refuse("/treatment_id", "not_found", "must be a treatment of the patient's")
+            })?;
             if !row.status.is_open() {
                 return Err(at.refuse("/treatment_id", "not_open", "must not have ended"));
             }
-            if let Some(other) = service::open_plan_of(tx, id).await? {
+            if let Some(other) = service::open_plan_of(tx, id).await?.filter(|other| *other != plan.id) {
                 return Err(DentalError::Planned { plan: other.uuid() });
             }
             (id, row.currency)

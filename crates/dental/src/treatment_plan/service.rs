@@ -265,9 +265,7 @@ impl From<&TreatmentPlan> for Traced {
             presented_at: plan.presented_at,
             accepted_at: plan.accepted_at,
             ended_at: plan.ended_at,
-            items: items
-                .map(|item| (item.treatment_id, item.price.clone(), item.tax_rate.clone()))
-                .collect(),
+            items: items.map(|item| (item.treatment_id, item.price.clone(), item.tax_rate.clone())).collect(),
         }
     }
 }

@@ -113,11 +113,14 @@ mod tests {
                 assert_eq!(from.after(action).ok(), expected, "{} from {}", action.as_str(), from.as_str());
             }
         };
-        check(PlanStatus::Draft, &[
-            (PlanAction::Present, PlanStatus::Draft),
-            (PlanAction::Accept, PlanStatus::Active),
-            (PlanAction::Revoke, PlanStatus::Revoked),
-        ]);
+        check(
+            PlanStatus::Draft,
+            &[
+                (PlanAction::Present, PlanStatus::Draft),
+                (PlanAction::Accept, PlanStatus::Active),
+                (PlanAction::Revoke, PlanStatus::Revoked),
+            ],
+        );
         check(PlanStatus::Active, &[(PlanAction::Revoke, PlanStatus::Revoked)]);
         for ended in [PlanStatus::Completed, PlanStatus::Revoked, PlanStatus::EnteredInError] {
             check(ended, &[]);

@@ -2,7 +2,9 @@
 
 use clinicx_dental::{
     DentalError,
-    procedure_code::{self, Category, ImportProcedureCodes, ImportedProcedureCodes, Origin, ProcedureCodeFilter},
+    procedure_code::{
+        self, Category, ImportProcedureCodes, ImportedProcedureCodes, Origin, ProcedureCodeFilter,
+    },
 };
 use clinicx_types::{error::DomainError, page::PageRequest};
 use serde_json::json;
@@ -25,7 +27,8 @@ async fn a_catalogue_is_shipped_without_prices() {
     let practice = Practice::open().await;
     let page = PageRequest::first(200).unwrap();
     let db = &practice.tenant.connection;
-    let all = procedure_code::list(db, &practice.scope, &ProcedureCodeFilter::default(), &page).await.unwrap();
+    let all =
+        procedure_code::list(db, &practice.scope, &ProcedureCodeFilter::default(), &page).await.unwrap();
     assert!(all.items.len() > 40);
     for one in &all.items {
         assert_eq!((one.origin, one.price.as_deref(), one.active), (Origin::Shipped, None, true));
@@ -45,8 +48,12 @@ async fn a_clinic_adds_procedures_of_its_own() {
         let input = serde_json::from_value(body).unwrap();
         practice.write(async |tx| procedure_code::create(tx, &practice.scope, input).await).await
     };
-    let made = create(json!({"code": "x-1", "name": "Gold inlay", "price": "350", "tax_rate": "7"})).await.unwrap();
-    assert_eq!((made.code.as_str(), made.origin, made.price.as_deref()), ("X-1", Origin::Own, Some("350.00")));
+    let made =
+        create(json!({"code": "x-1", "name": "Gold inlay", "price": "350", "tax_rate": "7"})).await.unwrap();
+    assert_eq!(
+        (made.code.as_str(), made.origin, made.price.as_deref()),
+        ("X-1", Origin::Own, Some("350.00"))
+    );
     assert_eq!(code(create(json!({"code": "X-1", "name": "Again"})).await), "code_taken");
     assert_eq!(wrong_field(create(json!({"code": "a b", "name": "x"})).await).1, "malformed_code");
     let patch = serde_json::from_value(json!({"active": false})).unwrap();
@@ -75,7 +82,8 @@ async fn a_file_is_taken_over_whole_or_not_at_all() {
     let again = import(&practice, csv).await.unwrap();
     assert_eq!(again, ImportedProcedureCodes { created: 0, updated: 0, unchanged: 3 });
 
-    let wrong = "code,name,price,tax_rate\nN2,Fine,1.00,0\nN3,Bad,1.001,0\nN4,Bad,1,200\nN5,,1,0\nN5,Twice,1,0\n";
+    let wrong =
+        "code,name,price,tax_rate\nN2,Fine,1.00,0\nN3,Bad,1.001,0\nN4,Bad,1,200\nN5,,1,0\nN5,Twice,1,0\n";
     let error = import(&practice, wrong).await.unwrap_err();
     let found: Vec<_> = error.fields().into_iter().map(|field| (field.pointer, field.code)).collect();
     assert_eq!(found, [("/csv/5/name".to_owned(), "blank".to_owned())]);

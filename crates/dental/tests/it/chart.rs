@@ -35,7 +35,8 @@ async fn the_smallest_bodies_are_recorded() {
     let body = json!({"tooth": "36", "state": "present", "effective_on": "2020-01-01"});
     let event = practice.presence(body).await.unwrap();
     assert_eq!((event.version, event.state), (1, PresenceState::Present));
-    let body = json!({"tooth": "36", "code": "caries", "surfaces": ["O"], "note": "Deep; the patient grinds."});
+    let body =
+        json!({"tooth": "36", "code": "caries", "surfaces": ["O"], "note": "Deep; the patient grinds."});
     let found = practice.finding(body).await.unwrap();
     assert_eq!((found.status, found.surfaces.joined().as_str()), (FindingStatus::Active, "O"));
     assert_eq!(found.note.as_deref(), Some("Deep; the patient grinds."));
@@ -97,11 +98,14 @@ async fn wrong_teeth_surfaces_and_days_are_refused() {
     let finding = async |body, pointer: &str, code: &str| {
         assert_eq!(wrong_field(practice.finding(body).await), (pointer.into(), code.into()));
     };
-    finding(json!({"tooth": "36", "code": "caries", "surfaces": ["O", "V"]}), "/surfaces/1", "not_of_tooth").await;
+    finding(json!({"tooth": "36", "code": "caries", "surfaces": ["O", "V"]}), "/surfaces/1", "not_of_tooth")
+        .await;
     finding(json!({"tooth": "11", "code": "caries", "surfaces": ["O"]}), "/surfaces/0", "not_of_tooth").await;
     finding(json!({"tooth": "36", "code": "caries", "surfaces": ["P"]}), "/surfaces/0", "not_of_tooth").await;
-    finding(json!({"tooth": "36", "code": "caries", "surfaces": ["Q"]}), "/surfaces/0", "unknown_surface").await;
-    finding(json!({"tooth": "36", "code": "caries", "onset_on": "2026-06-02"}), "/onset_on", "in_future").await;
+    finding(json!({"tooth": "36", "code": "caries", "surfaces": ["Q"]}), "/surfaces/0", "unknown_surface")
+        .await;
+    finding(json!({"tooth": "36", "code": "caries", "onset_on": "2026-06-02"}), "/onset_on", "in_future")
+        .await;
     let nobody = json!({"tooth": "36", "code": "caries", "staff_id": Uuid::from_u128(7)});
     finding(nobody, "/staff_id", "not_found").await;
     let presence = async |body, pointer: &str, code: &str| {
@@ -126,7 +130,9 @@ async fn a_chart_is_that_of_its_day() {
     let input = ResolveInput { resolved_on: Some("2016-01-01".parse().unwrap()) };
     let revision = (practice.patient, found.id, Some(1));
     let resolved = practice
-        .write(async |tx| finding::resolve(tx, &practice.scope, &practice.tenant.cipher, revision, input).await)
+        .write(async |tx| {
+            finding::resolve(tx, &practice.scope, &practice.tenant.cipher, revision, input).await
+        })
         .await
         .unwrap();
     assert_eq!(resolved.status, FindingStatus::Resolved);
@@ -186,7 +192,8 @@ async fn history_is_corrected_by_a_status_and_never_changed() {
     let revision = (practice.patient, found.id, None);
     practice.write(async |tx| finding::void(tx, &practice.scope, cipher, revision).await).await.unwrap();
     assert!(tooth(&practice.chart().await, "11").findings.is_empty());
-    let again = practice.write(async |tx| finding::activate(tx, &practice.scope, cipher, revision).await).await;
+    let again =
+        practice.write(async |tx| finding::activate(tx, &practice.scope, cipher, revision).await).await;
     assert_eq!(code(again), "transition_refused");
     // Another patient's path does not lead there.
     let elsewhere = practice.register().await;
@@ -200,13 +207,17 @@ async fn words_about_a_patient_are_sealed_in_the_table_and_masked_in_the_audit()
     let note = "canary-of-a-note";
     practice.presence(json!({"tooth": "11", "state": "present", "note": note})).await.unwrap();
     practice.finding(json!({"tooth": "11", "code": "other", "note": note})).await.unwrap();
-    let planned = practice.plan(json!({"procedure_code": "RE01", "tooth": "11", "note": note})).await.unwrap();
+    let planned =
+        practice.plan(json!({"procedure_code": "RE01", "tooth": "11", "note": note})).await.unwrap();
     practice.act_with(&planned, Action::Stop, json!({"reason": note})).await.unwrap();
     practice.draft(json!({"title": note, "note": note, "phases": [{"title": note}]})).await.unwrap();
     let mut superuser = practice.tenant.database.superuser().await;
     let schema = practice.tenant.tenant.database_schema.quoted();
-    let tables = ["tooth_presence_events", "tooth_findings", "treatments", "treatment_plans", "treatment_plan_phases"];
-    for table in tables.map(|table| format!("{schema}.{table}")).iter().chain([&"public.audit_logs".to_owned()]) {
+    let tables =
+        ["tooth_presence_events", "tooth_findings", "treatments", "treatment_plans", "treatment_plan_phases"];
+    for table in
+        tables.map(|table| format!("{schema}.{table}")).iter().chain([&"public.audit_logs".to_owned()])
+    {
         let question = format!(
             "SELECT count(*) FROM {table} AS t
              WHERE tenant_id = $1 AND t::text LIKE '%' || $2 || '%'"

@@ -1,8 +1,8 @@
 //! The drawing of a chart, without a browser: what it says of each tooth.
 
 use clinicx_dental::{
-    notation::Notation,
     chart::ChartView,
+    notation::Notation,
     odontogram::{self, Dentitions, Options, Size, Theme},
 };
 use serde_json::json;
@@ -22,7 +22,10 @@ async fn each_tooth_is_named_with_all_that_is_known_of_it() {
     let practice = Practice::open().await;
     practice.presence(json!({"tooth": "36", "state": "present"})).await.unwrap();
     practice.finding(json!({"tooth": "36", "code": "caries", "surfaces": ["M", "O"]})).await.unwrap();
-    practice.finding(json!({"tooth": "16", "code": "wear", "surfaces": ["P"], "status": "watch"})).await.unwrap();
+    practice
+        .finding(json!({"tooth": "16", "code": "wear", "surfaces": ["P"], "status": "watch"}))
+        .await
+        .unwrap();
     practice.perform(json!({"procedure_code": "RE01", "tooth": "11", "surfaces": ["I"]})).await.unwrap();
     practice.plan(json!({"procedure_code": "SU01", "tooth": "48"})).await.unwrap();
     practice.perform(json!({"procedure_code": "PE01", "region": "10"})).await.unwrap();

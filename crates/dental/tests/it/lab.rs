@@ -11,7 +11,9 @@ use crate::practice::{Practice, code, wrong_field};
 async fn create(practice: &Practice, body: Value) -> Result<LabCase, DentalError> {
     let input = serde_json::from_value(body).unwrap();
     let cipher = &practice.tenant.cipher;
-    practice.write(async |tx| lab_case::create(tx, &practice.scope, cipher, practice.patient, input).await).await
+    practice
+        .write(async |tx| lab_case::create(tx, &practice.scope, cipher, practice.patient, input).await)
+        .await
 }
 
 async fn act(practice: &Practice, on: &LabCase, action: LabAction) -> Result<LabCase, DentalError> {
@@ -27,7 +29,10 @@ async fn work_is_sent_and_comes_back() {
     let body = json!({"laboratory": "Bright Labs", "work": "crown", "treatment_id": crown.id, "shade": "A2",
         "cost": "140.5", "note": "Thin at the margin", "due_on": "2026-06-20"});
     let made = create(&practice, body).await.unwrap();
-    assert_eq!((made.status, made.work, made.cost.as_deref()), (LabStatus::Draft, LabWork::Crown, Some("140.50")));
+    assert_eq!(
+        (made.status, made.work, made.cost.as_deref()),
+        (LabStatus::Draft, LabWork::Crown, Some("140.50"))
+    );
     let patch: UpdateLabCase = serde_json::from_value(json!({"shade": "A3", "note": null})).unwrap();
     let cipher = &practice.tenant.cipher;
     let changed = practice

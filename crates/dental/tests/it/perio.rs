@@ -33,8 +33,10 @@ async fn attachment_loss_is_computed_at_each_of_six_sites() {
     let cipher = &practice.tenant.cipher;
     let which = (practice.patient, made.id);
     assert_eq!(perio::get(db, &practice.scope, cipher, which).await.unwrap(), made);
-    let voided =
-        practice.write(async |tx| perio::void(tx, &practice.scope, cipher, which, Some(1)).await).await.unwrap();
+    let voided = practice
+        .write(async |tx| perio::void(tx, &practice.scope, cipher, which, Some(1)).await)
+        .await
+        .unwrap();
     assert_eq!((voided.status, voided.teeth.len()), (RecordStatus::EnteredInError, 1));
     let again = practice.write(async |tx| perio::void(tx, &practice.scope, cipher, which, None).await).await;
     assert_eq!(code(again), "transition_refused");
@@ -47,7 +49,8 @@ async fn attachment_loss_is_computed_at_each_of_six_sites() {
 #[tokio::test]
 async fn measures_outside_their_range_and_of_teeth_that_are_gone_are_refused() {
     let practice = Practice::open().await;
-    let exam = |tooth: &str, measure: Value| json!({"teeth": [{"tooth": tooth, "sites": {"buccal": measure}}]});
+    let exam =
+        |tooth: &str, measure: Value| json!({"teeth": [{"tooth": tooth, "sites": {"buccal": measure}}]});
     let check = async |body: Value, code: &str| {
         assert_eq!(wrong_field(record(&practice, body.clone()).await).1, code, "{body}");
     };
@@ -59,7 +62,10 @@ async fn measures_outside_their_range_and_of_teeth_that_are_gone_are_refused() {
     check(json!({"teeth": []}), "too_short").await;
     let one = json!({"tooth": "36", "sites": {"buccal": {"probing_mm": 2}}});
     check(json!({"teeth": [one, one]}), "duplicate").await;
-    practice.presence(json!({"tooth": "36", "state": "missing", "effective_on": "2025-01-01"})).await.unwrap();
+    practice
+        .presence(json!({"tooth": "36", "state": "missing", "effective_on": "2025-01-01"}))
+        .await
+        .unwrap();
     assert_eq!(code(record(&practice, exam("36", json!({"probing_mm": 2}))).await), "tooth_gone");
     let before = json!({"examined_on": "2024-12-31", "teeth": [one]});
     record(&practice, before).await.unwrap();

@@ -20,13 +20,16 @@ async fn step(
         .write(async |tx| {
             let revision = (plan.id, Some(plan.version));
             let cipher = &practice.tenant.cipher;
-            treatment_plan::transition(tx, &practice.scope, cipher, revision, (action, PlanStep::default())).await
+            treatment_plan::transition(tx, &practice.scope, cipher, revision, (action, PlanStep::default()))
+                .await
         })
         .await
 }
 
 async fn get(practice: &Practice, id: TreatmentPlanId) -> TreatmentPlan {
-    treatment_plan::get(&practice.tenant.connection, &practice.scope, &practice.tenant.cipher, id).await.unwrap()
+    treatment_plan::get(&practice.tenant.connection, &practice.scope, &practice.tenant.cipher, id)
+        .await
+        .unwrap()
 }
 
 /// Gives a procedure a price and a tax.
@@ -35,7 +38,8 @@ async fn price(practice: &Practice, code: &str, price: &str) {
     let filter = ProcedureCodeFilter { q: Some(code.to_owned()), ..ProcedureCodeFilter::default() };
     let found = procedure_code::list(db, &practice.scope, &filter, &PageRequest::default()).await.unwrap();
     let id = found.items[0].id;
-    let patch: UpdateProcedureCode = serde_json::from_value(json!({"price": price, "tax_rate": "20"})).unwrap();
+    let patch: UpdateProcedureCode =
+        serde_json::from_value(json!({"price": price, "tax_rate": "20"})).unwrap();
     practice
         .write(async |tx| procedure_code::update(tx, &practice.scope, id, None, patch).await)
         .await
@@ -46,8 +50,10 @@ async fn price(practice: &Practice, code: &str, price: &str) {
 async fn accepting_freezes_the_prices() {
     let practice = Practice::open().await;
     price(&practice, "RE01", "100.00").await;
-    let own = practice.plan(json!({"procedure_code": "RE01", "tooth": "36", "surfaces": ["O"]})).await.unwrap();
-    let crown = json!({"procedure_code": "CR01", "tooth": "46", "price": "68.33", "staff_id": practice.dentist});
+    let own =
+        practice.plan(json!({"procedure_code": "RE01", "tooth": "36", "surfaces": ["O"]})).await.unwrap();
+    let crown =
+        json!({"procedure_code": "CR01", "tooth": "46", "price": "68.33", "staff_id": practice.dentist});
     let body = json!({
         "title": "Both sides", "staff_id": practice.dentist,
         "phases": [
@@ -105,7 +111,10 @@ async fn a_draft_can_be_changed_and_a_treatment_is_in_one_plan() {
     let twice = practice.draft(json!({"items": [{"treatment_id": one.id}]})).await;
     assert_eq!(code(twice), "treatment_planned");
     let both = json!({"items": [{"treatment_id": two.id}, {"treatment_id": two.id}]});
-    assert_eq!(wrong_field(practice.draft(both).await), ("/phases/0/items/1/treatment_id".into(), "duplicate".into()));
+    assert_eq!(
+        wrong_field(practice.draft(both).await),
+        ("/phases/0/items/1/treatment_id".into(), "duplicate".into())
+    );
     let none = json!({"items": [{}]});
     assert_eq!(wrong_field(practice.draft(none).await).1, "treatment_or_id");
     let wrong = json!({"procedure_code": "RE01", "tooth": "99", "staff_id": practice.dentist});
@@ -116,9 +125,12 @@ async fn a_draft_can_be_changed_and_a_treatment_is_in_one_plan() {
         let patch: UpdateTreatmentPlan = serde_json::from_value(body).unwrap();
         let revision = (plan.id, Some(plan.version));
         let cipher = &practice.tenant.cipher;
-        practice.write(async |tx| treatment_plan::update(tx, &practice.scope, cipher, revision, patch).await).await
+        practice
+            .write(async |tx| treatment_plan::update(tx, &practice.scope, cipher, revision, patch).await)
+            .await
     };
-    let body = json!({"title": "New", "phases": [{"items": [{"treatment_id": two.id}, {"treatment_id": one.id}]}]});
+    let body =
+        json!({"title": "New", "phases": [{"items": [{"treatment_id": two.id}, {"treatment_id": one.id}]}]});
     let changed = update(&plan, body).await.unwrap();
     let items: Vec<_> = changed.phases[0].items.iter().map(|item| item.treatment_id).collect();
     assert_eq!((changed.version, items), (2, vec![two.id, one.id]));

@@ -84,18 +84,16 @@ impl Practice {
         practice.patient = practice.register().await;
         let body = json!({ "family_name": "Sy", "given_name": "An", "roles": ["dentist"] });
         let input = serde_json::from_value(body).unwrap();
-        let made = practice.write(async |tx| {
-            Ok(staff::create(tx, &practice.scope, &staff::NoAccounts, input).await?)
-        });
+        let made = practice
+            .write(async |tx| Ok(staff::create(tx, &practice.scope, &staff::NoAccounts, input).await?));
         practice.dentist = made.await.unwrap().id;
         practice
     }
 
     pub(crate) async fn register(&self) -> PatientId {
         let input = serde_json::from_value(json!({ "family_name": "Doe", "given_name": "Jo" })).unwrap();
-        let made = self.write(async |tx| {
-            Ok(patient::create(tx, &self.scope, &self.tenant.cipher, input).await?)
-        });
+        let made =
+            self.write(async |tx| Ok(patient::create(tx, &self.scope, &self.tenant.cipher, input).await?));
         made.await.unwrap().id
     }
 

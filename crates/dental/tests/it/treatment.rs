@@ -42,7 +42,12 @@ async fn what_is_wrong_about_a_treatment_is_refused() {
     check(json!({"procedure_code": "DE01"}), "/region", "required").await;
     check(json!({"procedure_code": "BR01"}), "/teeth", "required").await;
     check(json!({"procedure_code": "RE01", "tooth": "99"}), "/tooth", "unknown_tooth").await;
-    check(json!({"procedure_code": "SU01", "tooth": "36", "surfaces": ["O"]}), "/surfaces", "not_of_procedure").await;
+    check(
+        json!({"procedure_code": "SU01", "tooth": "36", "surfaces": ["O"]}),
+        "/surfaces",
+        "not_of_procedure",
+    )
+    .await;
     check(json!({"procedure_code": "RE01", "tooth": "36", "price": "1.234"}), "/price", "too_precise").await;
     check(json!({"procedure_code": "RE01", "tooth": "36", "price": "-1"}), "/price", "out_of_range").await;
     let visit = json!({"procedure_code": "RE01", "tooth": "36", "appointment_id": practice.patient});
@@ -52,12 +57,14 @@ async fn what_is_wrong_about_a_treatment_is_refused() {
 #[tokio::test]
 async fn a_treatment_goes_through_its_states() {
     let practice = Practice::open().await;
-    let planned = practice.plan(json!({"procedure_code": "CR01", "tooth": "36", "price": "800"})).await.unwrap();
+    let planned =
+        practice.plan(json!({"procedure_code": "CR01", "tooth": "36", "price": "800"})).await.unwrap();
     assert_eq!(code(practice.act(&planned, Action::Complete).await), "transition_refused");
     let begun = practice.act(&planned, Action::Start).await.unwrap();
     assert_eq!((begun.status, begun.version), (Status::InProgress, 2));
     assert_eq!(code(practice.act(&planned, Action::Hold).await), "version_mismatch");
-    let waiting = practice.act_with(&begun, Action::Hold, json!({"reason": "The laboratory."})).await.unwrap();
+    let waiting =
+        practice.act_with(&begun, Action::Hold, json!({"reason": "The laboratory."})).await.unwrap();
     assert_eq!((waiting.status, waiting.reason.as_deref()), (Status::OnHold, Some("The laboratory.")));
     let resumed = practice.act(&waiting, Action::Resume).await.unwrap();
     let done = practice.act(&resumed, Action::Complete).await.unwrap();
@@ -72,21 +79,26 @@ async fn a_treatment_goes_through_its_states() {
     let filter = TreatmentFilter { tooth: Some("46".parse().unwrap()), ..TreatmentFilter::default() };
     let cipher = &practice.tenant.cipher;
     let page = PageRequest::default();
-    let on_tooth = treatment::list(db, &practice.scope, cipher, practice.patient, (&filter, &page)).await.unwrap();
+    let on_tooth =
+        treatment::list(db, &practice.scope, cipher, practice.patient, (&filter, &page)).await.unwrap();
     assert_eq!(on_tooth.items.len(), 2);
     let filter = TreatmentFilter { statuses: vec![Status::Completed], ..TreatmentFilter::default() };
-    let ended = treatment::list(db, &practice.scope, cipher, practice.patient, (&filter, &page)).await.unwrap();
+    let ended =
+        treatment::list(db, &practice.scope, cipher, practice.patient, (&filter, &page)).await.unwrap();
     assert_eq!(ended.items, [done]);
 }
 
 #[tokio::test]
 async fn an_extraction_takes_the_tooth_and_flags_what_was_planned_on_it() {
     let practice = Practice::open().await;
-    let filling = practice.plan(json!({"procedure_code": "RE01", "tooth": "36", "surfaces": ["O"]})).await.unwrap();
+    let filling =
+        practice.plan(json!({"procedure_code": "RE01", "tooth": "36", "surfaces": ["O"]})).await.unwrap();
     let range = practice.plan(json!({"procedure_code": "PE03", "teeth": ["35", "36"]})).await.unwrap();
     let bridge = practice.plan(json!({"procedure_code": "BR01", "teeth": ["35", "36", "37"]})).await.unwrap();
-    let neighbour = practice.plan(json!({"procedure_code": "RE01", "tooth": "37", "surfaces": ["O"]})).await.unwrap();
-    let out = practice.perform(json!({"procedure_code": "SU01", "tooth": "36", "price": "90"})).await.unwrap();
+    let neighbour =
+        practice.plan(json!({"procedure_code": "RE01", "tooth": "37", "surfaces": ["O"]})).await.unwrap();
+    let out =
+        practice.perform(json!({"procedure_code": "SU01", "tooth": "36", "price": "90"})).await.unwrap();
     let chart = practice.chart().await;
     assert_eq!(tooth(&chart, "36").presence, Some(PresenceState::Extracted));
     assert_eq!(practice.treatment(&filling).await.flag, Some(Flag::ToothGone));
@@ -143,7 +155,10 @@ async fn work_that_is_done_is_handed_to_billing_once() {
         let [charge] = charges.as_slice() else { panic!("{charges:?}") };
         assert_eq!(charge.source, treatment::charge_source(done.id));
         assert_eq!((charge.code.as_str(), charge.description.as_str()), ("RE01", "Composite filling 36 MO"));
-        assert_eq!((charge.unit_price.to_string(), charge.staff_id), ("120.50".into(), Some(practice.dentist)));
+        assert_eq!(
+            (charge.unit_price.to_string(), charge.staff_id),
+            ("120.50".into(), Some(practice.dentist))
+        );
     }
     practice.till.billed.lock().unwrap().push(done.id.uuid());
     assert_eq!(code(practice.act(&done, Action::Void).await), "treatment_billed");
@@ -161,7 +176,8 @@ async fn what_was_done_before_counts_from_its_day() {
         .finding(json!({"tooth": "36", "code": "caries", "surfaces": ["O"], "onset_on": "2018-01-01"}))
         .await
         .unwrap();
-    let planned = practice.plan(json!({"procedure_code": "RE01", "tooth": "36", "surfaces": ["O"]})).await.unwrap();
+    let planned =
+        practice.plan(json!({"procedure_code": "RE01", "tooth": "36", "surfaces": ["O"]})).await.unwrap();
     let begun = practice.act(&planned, Action::Start).await.unwrap();
     let later = json!({"completed_at": "2026-06-02T10:00:00Z"});
     assert_eq!(wrong_field(practice.act_with(&begun, Action::Complete, later).await).1, "in_future");
@@ -179,7 +195,8 @@ async fn what_was_done_before_counts_from_its_day() {
     check("2018-01-31", 1, 0).await;
     check("2018-02-01", 0, 1).await;
     check("2026-06-01", 0, 1).await;
-    let again = practice.plan(json!({"procedure_code": "RE01", "tooth": "36", "surfaces": ["M"]})).await.unwrap();
+    let again =
+        practice.plan(json!({"procedure_code": "RE01", "tooth": "36", "surfaces": ["M"]})).await.unwrap();
     let again = practice.act(&again, Action::Start).await.unwrap();
     let refused = practice.act_with(&again, Action::Complete, body).await;
     assert_eq!(wrong_field(refused), ("/resolves/0".into(), "not_open".into()));
@@ -189,7 +206,8 @@ async fn what_was_done_before_counts_from_its_day() {
 #[tokio::test]
 async fn what_is_planned_can_be_changed_until_it_has_ended() {
     let practice = Practice::open().await;
-    let planned = practice.plan(json!({"procedure_code": "RE01", "tooth": "36", "price": "10"})).await.unwrap();
+    let planned =
+        practice.plan(json!({"procedure_code": "RE01", "tooth": "36", "price": "10"})).await.unwrap();
     let update = async |of: &treatment::Treatment, body: Value| {
         let patch: UpdateTreatment = serde_json::from_value(body).unwrap();
         let revision = (of.id, Some(of.version));
@@ -226,8 +244,10 @@ async fn an_error_needs_a_right_of_its_own() {
 async fn of_two_who_complete_a_treatment_at_once_one_does() {
     for _ in 0..10 {
         let practice = Practice::open().await;
-        let planned = practice.plan(json!({"procedure_code": "SU01", "tooth": "18", "price": "90"})).await.unwrap();
-        let other = practice.plan(json!({"procedure_code": "RE01", "tooth": "18", "price": "90"})).await.unwrap();
+        let planned =
+            practice.plan(json!({"procedure_code": "SU01", "tooth": "18", "price": "90"})).await.unwrap();
+        let other =
+            practice.plan(json!({"procedure_code": "RE01", "tooth": "18", "price": "90"})).await.unwrap();
         let begun = practice.act(&planned, Action::Start).await.unwrap();
         let (one, two, three) = tokio::join!(
             practice.act(&begun, Action::Complete),

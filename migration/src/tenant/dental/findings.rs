@@ -35,7 +35,10 @@ fn up(script: &mut Script) {
                 "fk_tooth_findings__patient_id",
                 "FOREIGN KEY (patient_id) REFERENCES patients (id) ON DELETE RESTRICT",
             ),
-            ("fk_tooth_findings__staff_id", "FOREIGN KEY (staff_id) REFERENCES staff (id) ON DELETE RESTRICT"),
+            (
+                "fk_tooth_findings__staff_id",
+                "FOREIGN KEY (staff_id) REFERENCES staff (id) ON DELETE RESTRICT",
+            ),
             ("ck_tooth_findings__tooth", TOOTH),
             ("ck_tooth_findings__code", "CHECK (code ~ '^[a-z][a-z_]{0,40}$')"),
             ("ck_tooth_findings__surfaces", "CHECK (surfaces <@ ARRAY['M', 'O', 'I', 'D', 'B', 'V', 'L'])"),

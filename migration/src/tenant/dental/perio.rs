@@ -25,9 +25,7 @@ pub(super) const CREATE_PERIO_MEASUREMENTS: TenantMigration = TenantMigration {
 fn create_exams(script: &mut Script) {
     const TABLE: &str = "perio_exams";
     let mut table = about_a_patient(TABLE);
-    table
-        .col(col("examined_on").date().not_null())
-        .col(col("status").text().not_null().default("recorded"));
+    table.col(col("examined_on").date().not_null()).col(col("status").text().not_null().default("recorded"));
     script.create_table(table);
     constrain(
         script,

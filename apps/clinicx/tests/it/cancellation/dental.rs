@@ -48,7 +48,9 @@ pub(super) async fn prepare(clinic: &Clinic, thing: Thing) -> clinic::Thing {
     let patient = clinic::Thing { id: clinic.patient().uuid(), version: 1 };
     let made = async |id| clinic.done_to(id, patient).await;
     match thing {
-        Thing::Chart => clinic::Thing { version: 0, ..clinic.prepare(Subject::Patient).await },
+        Thing::Chart => {
+            clinic::Thing { version: 0, ..clinic.done_to("create_patient", clinic::Thing::default()).await }
+        }
         Thing::Presence => made("record_tooth_presence").await,
         Thing::Finding => made("record_tooth_finding").await,
         Thing::WatchedFinding => {
@@ -141,21 +143,36 @@ const fn on(thing: Thing) -> Subject {
 
 /// All of them.
 pub(super) static PATHS: &[Path] = &[
-    Path::get("get_dental_chart", Subject::Patient, Work::Read(|tx, call| {
-        Box::pin(async move { shown(chart::get(tx, &call.scope, patient(call), ChartView::default()).await) })
-    })),
-    Path::get("draw_dental_chart", Subject::Patient, Work::Read(|tx, call| {
-        Box::pin(async move {
-            let found = chart::get(tx, &call.scope, patient(call), ChartView::default()).await;
-            shown(found.map(|chart| odontogram::draw(&chart, &odontogram::Options::default())))
-        })
-    })),
-    Path::write("update_dental_chart", on(Thing::Chart), |_| json!({"notation": "palmer"}), |tx, call| {
-        Box::pin(async move {
-            let expected = Some(call.subject.version);
-            shown(chart::update(tx, &call.scope, patient(call), expected, call.input()).await)
-        })
-    }),
+    Path::get(
+        "get_dental_chart",
+        Subject::Patient,
+        Work::Read(|tx, call| {
+            Box::pin(
+                async move { shown(chart::get(tx, &call.scope, patient(call), ChartView::default()).await) },
+            )
+        }),
+    ),
+    Path::get(
+        "draw_dental_chart",
+        Subject::Patient,
+        Work::Read(|tx, call| {
+            Box::pin(async move {
+                let found = chart::get(tx, &call.scope, patient(call), ChartView::default()).await;
+                shown(found.map(|chart| odontogram::draw(&chart, &odontogram::Options::default())))
+            })
+        }),
+    ),
+    Path::write(
+        "update_dental_chart",
+        on(Thing::Chart),
+        |_| json!({"notation": "palmer"}),
+        |tx, call| {
+            Box::pin(async move {
+                let expected = Some(call.subject.version);
+                shown(chart::update(tx, &call.scope, patient(call), expected, call.input()).await)
+            })
+        },
+    ),
     Path::write(
         "record_tooth_presence",
         Subject::Patient,
@@ -166,19 +183,28 @@ pub(super) static PATHS: &[Path] = &[
             })
         },
     ),
-    Path::get("list_tooth_presence", Subject::Patient, Work::Read(|tx, call| {
-        Box::pin(async move {
-            let (filter, page) = (PresenceFilter::default(), page());
-            let found = presence::list(tx, &call.scope, &call.cipher, call.patient, (filter, &page)).await;
-            shown(found.map(|page| page.items))
-        })
-    })),
-    Path::get("get_tooth_presence", on(Thing::Presence), Work::Single(|db, call| {
-        Box::pin(async move {
-            let which = (call.patient, ToothPresenceEventId::new(call.subject.id));
-            shown(presence::get(db, &call.scope, &call.cipher, which).await)
-        })
-    })),
+    Path::get(
+        "list_tooth_presence",
+        Subject::Patient,
+        Work::Read(|tx, call| {
+            Box::pin(async move {
+                let (filter, page) = (PresenceFilter::default(), page());
+                let found =
+                    presence::list(tx, &call.scope, &call.cipher, call.patient, (filter, &page)).await;
+                shown(found.map(|page| page.items))
+            })
+        }),
+    ),
+    Path::get(
+        "get_tooth_presence",
+        on(Thing::Presence),
+        Work::Single(|db, call| {
+            Box::pin(async move {
+                let which = (call.patient, ToothPresenceEventId::new(call.subject.id));
+                shown(presence::get(db, &call.scope, &call.cipher, which).await)
+            })
+        }),
+    ),
     Path::write("void_tooth_presence", on(Thing::Presence), nothing, |tx, call| {
         Box::pin(async move {
             let which = (call.patient, ToothPresenceEventId::new(call.subject.id));
@@ -196,19 +222,28 @@ pub(super) static PATHS: &[Path] = &[
             })
         },
     ),
-    Path::get("list_tooth_findings", Subject::Patient, Work::Read(|tx, call| {
-        Box::pin(async move {
-            let (filter, page) = (FindingFilter::default(), page());
-            let found = finding::list(tx, &call.scope, &call.cipher, call.patient, (&filter, &page)).await;
-            shown(found.map(|page| page.items))
-        })
-    })),
-    Path::get("get_tooth_finding", on(Thing::Finding), Work::Single(|db, call| {
-        Box::pin(async move {
-            let which = (call.patient, ToothFindingId::new(call.subject.id));
-            shown(finding::get(db, &call.scope, &call.cipher, which).await)
-        })
-    })),
+    Path::get(
+        "list_tooth_findings",
+        Subject::Patient,
+        Work::Read(|tx, call| {
+            Box::pin(async move {
+                let (filter, page) = (FindingFilter::default(), page());
+                let found =
+                    finding::list(tx, &call.scope, &call.cipher, call.patient, (&filter, &page)).await;
+                shown(found.map(|page| page.items))
+            })
+        }),
+    ),
+    Path::get(
+        "get_tooth_finding",
+        on(Thing::Finding),
+        Work::Single(|db, call| {
+            Box::pin(async move {
+                let which = (call.patient, ToothFindingId::new(call.subject.id));
+                shown(finding::get(db, &call.scope, &call.cipher, which).await)
+            })
+        }),
+    ),
     Path::write("resolve_tooth_finding", on(Thing::Finding), nothing, |tx, call| found(tx, call, "resolve")),
     Path::write("watch_tooth_finding", on(Thing::Finding), nothing, |tx, call| found(tx, call, "watch")),
     Path::write("activate_tooth_finding", on(Thing::WatchedFinding), nothing, |tx, call| {
@@ -219,7 +254,8 @@ pub(super) static PATHS: &[Path] = &[
         "record_perio_exam",
         Subject::Patient,
         |call| {
-            let sites = json!({"buccal": {"probing_mm": 3, "recession_mm": 1}, "lingual": {"bleeding": true}});
+            let sites =
+                json!({"buccal": {"probing_mm": 3, "recession_mm": 1}, "lingual": {"bleeding": true}});
             json!({"teeth": [{"tooth": "36", "sites": sites}], "note": call.text()})
         },
         |tx, call| {
@@ -228,19 +264,27 @@ pub(super) static PATHS: &[Path] = &[
             })
         },
     ),
-    Path::get("list_perio_exams", Subject::Patient, Work::Read(|tx, call| {
-        Box::pin(async move {
-            let (filter, page) = (PerioFilter::default(), page());
-            let found = perio::list(tx, &call.scope, &call.cipher, call.patient, (filter, &page)).await;
-            shown(found.map(|page| page.items))
-        })
-    })),
-    Path::get("get_perio_exam", on(Thing::Exam), Work::Read(|tx, call| {
-        Box::pin(async move {
-            let which = (call.patient, PerioExamId::new(call.subject.id));
-            shown(perio::get(tx, &call.scope, &call.cipher, which).await)
-        })
-    })),
+    Path::get(
+        "list_perio_exams",
+        Subject::Patient,
+        Work::Read(|tx, call| {
+            Box::pin(async move {
+                let (filter, page) = (PerioFilter::default(), page());
+                let found = perio::list(tx, &call.scope, &call.cipher, call.patient, (filter, &page)).await;
+                shown(found.map(|page| page.items))
+            })
+        }),
+    ),
+    Path::get(
+        "get_perio_exam",
+        on(Thing::Exam),
+        Work::Read(|tx, call| {
+            Box::pin(async move {
+                let which = (call.patient, PerioExamId::new(call.subject.id));
+                shown(perio::get(tx, &call.scope, &call.cipher, which).await)
+            })
+        }),
+    ),
     Path::write("void_perio_exam", on(Thing::Exam), nothing, |tx, call| {
         Box::pin(async move {
             let which = (call.patient, PerioExamId::new(call.subject.id));
@@ -258,24 +302,38 @@ pub(super) static PATHS: &[Path] = &[
             })
         },
     ),
-    Path::get("list_treatments", Subject::Patient, Work::Read(|tx, call| {
-        Box::pin(async move {
-            let (filter, page) = (TreatmentFilter::default(), page());
-            let found = treatment::list(tx, &call.scope, &call.cipher, call.patient, (&filter, &page)).await;
-            shown(found.map(|page| page.items))
-        })
-    })),
-    Path::get("get_treatment", on(Thing::Planned), Work::Single(|db, call| {
-        Box::pin(async move {
-            shown(treatment::get(db, &call.scope, &call.cipher, TreatmentId::new(call.subject.id)).await)
-        })
-    })),
-    Path::write("update_treatment", on(Thing::Planned), |call| json!({"note": call.text()}), |tx, call| {
-        Box::pin(async move {
-            let revision = (TreatmentId::new(call.subject.id), Some(call.subject.version));
-            shown(treatment::update(tx, &call.scope, &call.cipher, revision, call.input()).await)
-        })
-    }),
+    Path::get(
+        "list_treatments",
+        Subject::Patient,
+        Work::Read(|tx, call| {
+            Box::pin(async move {
+                let (filter, page) = (TreatmentFilter::default(), page());
+                let found =
+                    treatment::list(tx, &call.scope, &call.cipher, call.patient, (&filter, &page)).await;
+                shown(found.map(|page| page.items))
+            })
+        }),
+    ),
+    Path::get(
+        "get_treatment",
+        on(Thing::Planned),
+        Work::Single(|db, call| {
+            Box::pin(async move {
+                shown(treatment::get(db, &call.scope, &call.cipher, TreatmentId::new(call.subject.id)).await)
+            })
+        }),
+    ),
+    Path::write(
+        "update_treatment",
+        on(Thing::Planned),
+        |call| json!({"note": call.text()}),
+        |tx, call| {
+            Box::pin(async move {
+                let revision = (TreatmentId::new(call.subject.id), Some(call.subject.version));
+                shown(treatment::update(tx, &call.scope, &call.cipher, revision, call.input()).await)
+            })
+        },
+    ),
     Path::write("start_treatment", on(Thing::Planned), nothing, |tx, call| treated(tx, call, Action::Start)),
     Path::write("hold_treatment", on(Thing::Begun), nothing, |tx, call| treated(tx, call, Action::Hold)),
     Path::write("resume_treatment", on(Thing::Held), nothing, |tx, call| treated(tx, call, Action::Resume)),
@@ -295,26 +353,39 @@ pub(super) static PATHS: &[Path] = &[
             })
         },
     ),
-    Path::get("list_treatment_plans", Subject::Patient, Work::Read(|tx, call| {
-        Box::pin(async move {
-            let (filter, page) = (PlanFilter::default(), page());
-            let wanted = (&filter, &page);
-            let found = treatment_plan::list(tx, &call.scope, &call.cipher, call.patient, wanted).await;
-            shown(found.map(|page| page.items))
-        })
-    })),
-    Path::get("get_treatment_plan", on(Thing::Draft), Work::Read(|tx, call| {
-        Box::pin(async move {
-            let id = TreatmentPlanId::new(call.subject.id);
-            shown(treatment_plan::get(tx, &call.scope, &call.cipher, id).await)
-        })
-    })),
-    Path::write("update_treatment_plan", on(Thing::Draft), |call| json!({"title": call.text()}), |tx, call| {
-        Box::pin(async move {
-            let revision = (TreatmentPlanId::new(call.subject.id), Some(call.subject.version));
-            shown(treatment_plan::update(tx, &call.scope, &call.cipher, revision, call.input()).await)
-        })
-    }),
+    Path::get(
+        "list_treatment_plans",
+        Subject::Patient,
+        Work::Read(|tx, call| {
+            Box::pin(async move {
+                let (filter, page) = (PlanFilter::default(), page());
+                let wanted = (&filter, &page);
+                let found = treatment_plan::list(tx, &call.scope, &call.cipher, call.patient, wanted).await;
+                shown(found.map(|page| page.items))
+            })
+        }),
+    ),
+    Path::get(
+        "get_treatment_plan",
+        on(Thing::Draft),
+        Work::Read(|tx, call| {
+            Box::pin(async move {
+                let id = TreatmentPlanId::new(call.subject.id);
+                shown(treatment_plan::get(tx, &call.scope, &call.cipher, id).await)
+            })
+        }),
+    ),
+    Path::write(
+        "update_treatment_plan",
+        on(Thing::Draft),
+        |call| json!({"title": call.text()}),
+        |tx, call| {
+            Box::pin(async move {
+                let revision = (TreatmentPlanId::new(call.subject.id), Some(call.subject.version));
+                shown(treatment_plan::update(tx, &call.scope, &call.cipher, revision, call.input()).await)
+            })
+        },
+    ),
     Path::write("present_treatment_plan", on(Thing::Draft), nothing, |tx, call| {
         planned(tx, call, PlanAction::Present)
     }),
@@ -334,24 +405,38 @@ pub(super) static PATHS: &[Path] = &[
             })
         },
     ),
-    Path::get("list_lab_cases", Subject::Patient, Work::Read(|tx, call| {
-        Box::pin(async move {
-            let (filter, page) = (LabCaseFilter::default(), page());
-            let found = lab_case::list(tx, &call.scope, &call.cipher, call.patient, (&filter, &page)).await;
-            shown(found.map(|page| page.items))
-        })
-    })),
-    Path::get("get_lab_case", on(Thing::Case), Work::Single(|db, call| {
-        Box::pin(async move {
-            shown(lab_case::get(db, &call.scope, &call.cipher, LabCaseId::new(call.subject.id)).await)
-        })
-    })),
-    Path::write("update_lab_case", on(Thing::Case), |call| json!({"note": call.text()}), |tx, call| {
-        Box::pin(async move {
-            let revision = (LabCaseId::new(call.subject.id), Some(call.subject.version));
-            shown(lab_case::update(tx, &call.scope, &call.cipher, revision, call.input()).await)
-        })
-    }),
+    Path::get(
+        "list_lab_cases",
+        Subject::Patient,
+        Work::Read(|tx, call| {
+            Box::pin(async move {
+                let (filter, page) = (LabCaseFilter::default(), page());
+                let found =
+                    lab_case::list(tx, &call.scope, &call.cipher, call.patient, (&filter, &page)).await;
+                shown(found.map(|page| page.items))
+            })
+        }),
+    ),
+    Path::get(
+        "get_lab_case",
+        on(Thing::Case),
+        Work::Single(|db, call| {
+            Box::pin(async move {
+                shown(lab_case::get(db, &call.scope, &call.cipher, LabCaseId::new(call.subject.id)).await)
+            })
+        }),
+    ),
+    Path::write(
+        "update_lab_case",
+        on(Thing::Case),
+        |call| json!({"note": call.text()}),
+        |tx, call| {
+            Box::pin(async move {
+                let revision = (LabCaseId::new(call.subject.id), Some(call.subject.version));
+                shown(lab_case::update(tx, &call.scope, &call.cipher, revision, call.input()).await)
+            })
+        },
+    ),
     Path::write("send_lab_case", on(Thing::Case), nothing, |tx, call| moved(tx, call, LabAction::Send)),
     Path::write("receive_lab_case", on(Thing::SentCase), nothing, |tx, call| {
         moved(tx, call, LabAction::Receive)
@@ -370,8 +455,7 @@ pub(super) static PATHS: &[Path] = &[
     ),
     Path::list("list_procedure_codes", no_query, |tx, call| {
         Box::pin(async move {
-            let found =
-                procedure_code::list(tx, &call.scope, &ProcedureCodeFilter::default(), &page()).await;
+            let found = procedure_code::list(tx, &call.scope, &ProcedureCodeFilter::default(), &page()).await;
             shown(found.map(|page| page.items))
         })
     }),
@@ -383,15 +467,24 @@ pub(super) static PATHS: &[Path] = &[
             Box::pin(async move { shown(procedure_code::import(tx, &call.scope, call.input()).await) })
         },
     ),
-    Path::get("get_procedure_code", on(Thing::Code), Work::Single(|db, call| {
-        Box::pin(async move {
-            shown(procedure_code::get(db, &call.scope, ProcedureCodeId::new(call.subject.id)).await)
-        })
-    })),
-    Path::write("update_procedure_code", on(Thing::Code), |call| json!({"name": call.text()}), |tx, call| {
-        Box::pin(async move {
-            let (id, expected) = (ProcedureCodeId::new(call.subject.id), Some(call.subject.version));
-            shown(procedure_code::update(tx, &call.scope, id, expected, call.input()).await)
-        })
-    }),
+    Path::get(
+        "get_procedure_code",
+        on(Thing::Code),
+        Work::Single(|db, call| {
+            Box::pin(async move {
+                shown(procedure_code::get(db, &call.scope, ProcedureCodeId::new(call.subject.id)).await)
+            })
+        }),
+    ),
+    Path::write(
+        "update_procedure_code",
+        on(Thing::Code),
+        |call| json!({"name": call.text()}),
+        |tx, call| {
+            Box::pin(async move {
+                let (id, expected) = (ProcedureCodeId::new(call.subject.id), Some(call.subject.version));
+                shown(procedure_code::update(tx, &call.scope, id, expected, call.input()).await)
+            })
+        },
+    ),
 ];

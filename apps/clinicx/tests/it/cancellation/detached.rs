@@ -77,6 +77,7 @@ async fn sweep(mode: ApplyMode) {
     let facts: Vec<OperationFacts> = api.operations().collect();
     let writes: Vec<_> = PATHS
         .iter()
+        .copied()
         .filter(|path| path.writes())
         .map(|path| (facts.iter().find(|facts| facts.id == path.id).unwrap(), path))
         .collect();

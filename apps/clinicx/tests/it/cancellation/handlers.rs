@@ -186,7 +186,8 @@ impl Bench {
             true => "platform.maintenance_message",
             false => "patient.similar_search",
         };
-        let mut uri = facts.path.replace("{slug}", &spare).replace("{key}", key).replace("{module}", "dental");
+        let mut uri =
+            facts.path.replace("{slug}", &spare).replace("{key}", key).replace("{module}", "dental");
         if facts.id == "purge_tenant" {
             uri = format!("{uri}?confirm={spare}&force=true");
         }
