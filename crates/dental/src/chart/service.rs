@@ -104,11 +104,12 @@ pub(crate) async fn lock(
 ) -> Result<(), DentalError> {
     patient::require(tx, scope, patient_id).await?;
     let (id, now) = (patient_id.uuid(), scope.now());
+    // The primary key decides: it is the first index that two who chart at once meet at.
     let statement = raw_sql!(
         Postgres,
         r#"INSERT INTO dental_charts (id, patient_id, version, created_at, updated_at)
            VALUES ({id}, {id}, 1, {now}, {now})
-           ON CONFLICT (patient_id) DO UPDATE
+           ON CONFLICT (id) DO UPDATE
            SET version = dental_charts.version + 1, updated_at = excluded.updated_at"#
     );
     tx.execute_raw(statement).await?;

@@ -202,6 +202,28 @@ async fn history_is_corrected_by_a_status_and_never_changed() {
 }
 
 #[tokio::test]
+async fn those_who_chart_first_at_once_wait_for_each_other() {
+    let practice = Practice::open().await;
+    for round in 1..=10 {
+        let patient = practice.register().await;
+        let record = async |tooth: &str| {
+            let body = json!({"tooth": tooth, "state": "present"});
+            let input = serde_json::from_value(body).unwrap();
+            let (scope, cipher) = (&practice.scope, &practice.tenant.cipher);
+            practice.write(async |tx| presence::record(tx, scope, cipher, patient, input).await).await
+        };
+        let all = tokio::join!(record("11"), record("12"), record("13"), record("14"));
+        for one in [all.0, all.1, all.2, all.3] {
+            one.unwrap();
+        }
+        let tx = practice.tenant.connection.begin_read_only().await.unwrap();
+        let chart = chart::get(&tx, &practice.scope, patient, ChartView::default()).await.unwrap();
+        tx.commit().await.unwrap();
+        assert_eq!(chart.version, 4, "round {round}");
+    }
+}
+
+#[tokio::test]
 async fn words_about_a_patient_are_sealed_in_the_table_and_masked_in_the_audit() {
     let practice = Practice::open().await;
     let note = "canary-of-a-note";
