@@ -281,7 +281,7 @@ async fn move_to(
         resolved_on: Set(resolved_on),
         ..Default::default()
     };
-    let after = Model::from(changed.update(tx).await?);
+    let after = changed.update(tx).await?;
     let (old, new) = (ToothFinding::of(row, None), ToothFinding::of(after.clone(), None));
     trace::changed(tx, scope, subject(&after, event::TOOTH_FINDING_STATUS_CHANGED), &old, &new).await?;
     Ok(after)

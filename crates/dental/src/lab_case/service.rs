@@ -132,7 +132,7 @@ pub async fn update(
         note_sealed: Set(after.note_sealed),
         ..Default::default()
     };
-    let after = Model::from(changed.update(tx).await?);
+    let after = changed.update(tx).await?;
     let new = opened(scope, cipher, after.clone())?;
     trace::changed(tx, scope, subject(&after, event::LAB_CASE_UPDATED), &old, &new).await?;
     Ok(new)
@@ -175,7 +175,7 @@ pub async fn transition(
         LabAction::Complete | LabAction::Cancel => {}
     }
     let old = opened(scope, cipher, before)?;
-    let after = Model::from(changed.update(tx).await?);
+    let after = changed.update(tx).await?;
     let new = opened(scope, cipher, after.clone())?;
     trace::changed(tx, scope, subject(&after, event::LAB_CASE_STATUS_CHANGED), &old, &new).await?;
     Ok(new)

@@ -114,7 +114,7 @@ pub async fn void(
         status: Set(RecordStatus::EnteredInError),
         ..Default::default()
     };
-    let after = Model::from(changed.update(tx).await?);
+    let after = changed.update(tx).await?;
     let (old, new) = (PerioExam::of(row, &[], None), PerioExam::of(after.clone(), &[], None));
     trace::changed(tx, scope, subject(&after, event::PERIO_EXAM_VOIDED), &old, &new).await?;
     opened(tx, scope, cipher, after).await

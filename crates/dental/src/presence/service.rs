@@ -239,7 +239,7 @@ async fn write_void(tx: &TenantTransaction, scope: &TenantScope, row: Model) -> 
         status: Set(RecordStatus::EnteredInError),
         ..Default::default()
     };
-    let after = Model::from(changed.update(tx).await?);
+    let after = changed.update(tx).await?;
     let (old, new) = (ToothPresence::of(row, None), ToothPresence::of(after.clone(), None));
     trace::changed(tx, scope, subject(&after, event::TOOTH_PRESENCE_VOIDED), &old, &new).await?;
     Ok(after)

@@ -223,7 +223,7 @@ pub(super) async fn write(
         active: Set(after.active),
         ..Default::default()
     };
-    let after = Model::from(changed.update(tx).await.map_err(refused)?);
+    let after = changed.update(tx).await.map_err(refused)?;
     let (old, new) = (ProcedureCode::from(before), ProcedureCode::from(after.clone()));
     trace::changed(tx, scope, subject(&after, event::PROCEDURE_CODE_UPDATED), &old, &new).await?;
     Ok(after)

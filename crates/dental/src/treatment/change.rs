@@ -8,7 +8,7 @@ use sea_orm::{ActiveModelTrait, Set, Unchanged};
 use super::{
     create::require_appointment,
     dto::{Treatment, UpdateTreatment},
-    entity::{ActiveModel, Model},
+    entity::ActiveModel,
     locked, query, subject,
 };
 use crate::{
@@ -80,7 +80,7 @@ pub async fn update(
         note_sealed: Set(after.note_sealed),
         ..Default::default()
     };
-    let after = Model::from(changed.update(tx).await?);
+    let after = changed.update(tx).await?;
     let new = query::assemble(scope, cipher, after.clone())?;
     trace::changed(tx, scope, subject(&after, event::TREATMENT_UPDATED), &old, &new).await?;
     Ok(new)

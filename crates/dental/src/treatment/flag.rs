@@ -6,7 +6,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, QueryFilter, QueryOrde
 
 use super::{
     dto::Treatment,
-    entity::{ActiveModel, Column, Entity, Model},
+    entity::{ActiveModel, Column, Entity},
     outcome,
     status::{Flag, Status},
     subject,
@@ -41,7 +41,7 @@ pub(crate) async fn refresh(
             flag: Set(flag),
             ..Default::default()
         };
-        let after = Model::from(changed.update(tx).await?);
+        let after = changed.update(tx).await?;
         let (old, new) = (Treatment::of(row, (None, None)), Treatment::of(after.clone(), (None, None)));
         trace::changed(tx, scope, subject(&after, event::TREATMENT_UPDATED), &old, &new).await?;
     }

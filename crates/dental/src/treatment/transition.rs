@@ -140,7 +140,7 @@ async fn write(
         changed.ended_at = Set(Some(at));
         changed.flag = Set(None);
     }
-    Ok(Model::from(changed.update(tx).await?))
+    Ok(changed.update(tx).await?)
 }
 
 /// What can be billed of a treatment that is done.

@@ -115,7 +115,7 @@ pub async fn update(
         outline::clear(tx, &row).await?;
         outline::write(tx, scope, cipher, &row, phases).await?;
     }
-    let row = Model::from(changed.update(tx).await?);
+    let row = changed.update(tx).await?;
     let subject = service::subject(&row, event::TREATMENT_PLAN_UPDATED);
     let after = service::opened(tx, scope, cipher, row).await?;
     let (old, new) = (service::Traced::from(&before), service::Traced::from(&after));

@@ -110,7 +110,7 @@ pub async fn transition(
         }
         PlanAction::Revoke => changed.ended_at = Set(Some(now)),
     }
-    let after = Model::from(changed.update(tx).await?);
+    let after = changed.update(tx).await?;
     let event = match action {
         PlanAction::Present => event::TREATMENT_PLAN_UPDATED,
         PlanAction::Accept | PlanAction::Revoke => event::TREATMENT_PLAN_STATUS_CHANGED,
@@ -158,7 +158,7 @@ pub(crate) async fn complete_if_done(
     let Some(row) = query.one(tx).await? else { return Ok(()) };
     let mut changed = moved(&row, PlanStatus::Completed, scope.now());
     changed.ended_at = Set(Some(scope.now()));
-    let (old, after) = (row.status, Model::from(changed.update(tx).await?));
+    let (old, after) = (row.status, changed.update(tx).await?);
     let subject = subject(&after, event::TREATMENT_PLAN_STATUS_CHANGED);
     let (old, new) = (StatusOnly { status: old }, StatusOnly { status: after.status });
     trace::changed(tx, scope, subject, &old, &new).await
