@@ -108,7 +108,7 @@ async fn leave(
     let counts = serde_json::to_value(imported).unwrap_or_default();
     let change = Change {
         event: event::PROCEDURE_CODES_IMPORTED,
-        aggregate: "procedure_code",
+        aggregate: "procedure_catalogue",
         aggregate_id: scope.next_id(),
         patient_id: None,
         before: None,
