@@ -97,11 +97,6 @@ impl Practice {
         made.await.unwrap().id
     }
 
-    /// Returns the scope at another time.
-    pub(crate) fn at(&self, now: &str) -> TenantScope {
-        TenantScope { clock: Arc::new(FixedClock(now.parse().unwrap())), ..self.scope.clone() }
-    }
-
     /// Runs one operation in a transaction of its own: committed when it is done, rolled back when refused.
     pub(crate) async fn write<T>(
         &self,
@@ -159,7 +154,8 @@ impl Practice {
         let input = serde_json::from_value(body).unwrap();
         self.write(async |tx| {
             let revision = (on.id, Some(on.version));
-            let hand = (&self.tenant.cipher, &self.till as &dyn Charges);
+            let charges: &dyn Charges = &self.till;
+            let hand = (&self.tenant.cipher, charges);
             treatment::transition(tx, &self.scope, hand, revision, (action, input)).await
         })
         .await

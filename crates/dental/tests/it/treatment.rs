@@ -232,7 +232,8 @@ async fn an_error_needs_a_right_of_its_own() {
     let scope = practice.tenant.scope_of(&[Role::Hygienist], clinicx_dental::permission::RULES);
     let refused = practice
         .write(async |tx| {
-            let hand = (&practice.tenant.cipher, &practice.till as &dyn Charges);
+            let charges: &dyn Charges = &practice.till;
+            let hand = (&practice.tenant.cipher, charges);
             let step = (Action::Void, treatment::TreatmentStep::default());
             treatment::transition(tx, &scope, hand, (planned.id, None), step).await
         })

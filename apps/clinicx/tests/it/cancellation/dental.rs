@@ -1,6 +1,9 @@
 //! The operations of the module `dental`.
 
-use clinicx_core::{PatientId, charge::NoCharges};
+use clinicx_core::{
+    PatientId,
+    charge::{Charges, NoCharges},
+};
 use clinicx_dental::{
     DentalError, LabCaseId, PerioExamId, ProcedureCodeId, ToothFindingId, ToothPresenceEventId, TreatmentId,
     TreatmentPlanId,
@@ -117,7 +120,8 @@ fn found<'a>(tx: &'a TenantTransaction, call: &'a Call, step: &'static str) -> B
 fn treated<'a>(tx: &'a TenantTransaction, call: &'a Call, action: Action) -> BoxFuture<'a, Answer> {
     Box::pin(async move {
         let revision = (TreatmentId::new(call.subject.id), Some(call.subject.version));
-        let hand = (&call.cipher, &NoCharges as _);
+        let charges: &dyn Charges = &NoCharges;
+        let hand = (&call.cipher, charges);
         shown(treatment::transition(tx, &call.scope, hand, revision, (action, call.input())).await)
     })
 }
