@@ -137,6 +137,31 @@ async fn assert_complete(dev: &Dev) {
         }
         assert_weeks_are_booked(&api).await;
     }
+    assert_mouths_are_charted(&dev.log_in("dental1").await).await;
+}
+
+/// Looks for an adult with years of history and a child in whom both sets of teeth stand.
+async fn assert_mouths_are_charted(api: &Api) {
+    let mut mixed = 0;
+    for (name, plans) in [("Greta Ahrens", 1), ("Emil Ahrens", 0)] {
+        let people = found(api, name).await;
+        let id = people.first().unwrap_or_else(|| panic!("nobody by the name of {name}"))["id"].as_str().unwrap();
+        let chart = api.get(&format!("/patients/{id}/dental-chart")).await.expect(200);
+        let teeth = chart["teeth"].as_array().unwrap();
+        let stands = |dentition: &str| {
+            let of = |tooth: &&Value| tooth["dentition"] == dentition && tooth["presence"] == "present";
+            teeth.iter().filter(of).count()
+        };
+        assert!(stands("permanent") >= 2, "{name}");
+        mixed += usize::from(stands("deciduous") >= 10);
+        let done = teeth.iter().map(|tooth| tooth["treatments"].as_array().unwrap().len()).sum::<usize>();
+        assert!(done > 0 && teeth.iter().any(|tooth| tooth["findings"][0].is_object()), "{name}");
+        let path = format!("/patients/{id}/treatment-plans?status=active&count=true");
+        assert_eq!(total(api, &path).await, plans, "{name}");
+        let drawn = api.get(&format!("/patients/{id}/dental-chart.svg")).await;
+        assert_eq!(drawn.status, 200, "{}", drawn.text);
+    }
+    assert_eq!(mixed, 1);
 }
 
 /// Looks for visits in the week before this one, in this one, and in the next.

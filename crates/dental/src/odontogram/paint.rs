@@ -131,14 +131,14 @@ const RULES: &str = ".ground{fill:var(--ground)}\
 .line-planned{stroke-width:2.4;stroke-dasharray:4 2.5}\
 .badge{stroke:var(--ground);stroke-width:.8}";
 
-/// The tiles with which surfaces are filled: a tint, and lines over it.
+/// The tiles with which surfaces are filled: a tint on the ground, so that what is painted over is covered, and lines.
 pub(super) fn patterns() -> String {
     let mut text = "<defs>\n".to_owned();
     for paint in Paint::ALL {
         let (name, lines) = (paint.name(), paint.lines());
         text.push_str(&format!(
             "<pattern id=\"odontogram-{name}\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\">\
-             <rect class=\"tile-{name}\" width=\"6\" height=\"6\" style=\"stroke:none;fill-opacity:.22\"/>\
+             <rect class=\"ground\" width=\"6\" height=\"6\"/><rect class=\"tile-{name}\" width=\"6\" height=\"6\" style=\"stroke:none;fill-opacity:.22\"/>\
              <g class=\"tile-{name}\">{lines}</g></pattern>\n"
         ));
     }
