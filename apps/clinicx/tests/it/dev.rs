@@ -145,7 +145,8 @@ async fn assert_mouths_are_charted(api: &Api) {
     let mut mixed = 0;
     for (name, plans) in [("Greta Ahrens", 1), ("Emil Ahrens", 0)] {
         let people = found(api, name).await;
-        let id = people.first().unwrap_or_else(|| panic!("nobody by the name of {name}"))["id"].as_str().unwrap();
+        let id =
+            people.first().unwrap_or_else(|| panic!("nobody by the name of {name}"))["id"].as_str().unwrap();
         let chart = api.get(&format!("/patients/{id}/dental-chart")).await.expect(200);
         let teeth = chart["teeth"].as_array().unwrap();
         let stands = |dentition: &str| {

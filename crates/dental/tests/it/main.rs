@@ -19,4 +19,6 @@ mod plan;
 #[cfg(test)]
 mod practice;
 #[cfg(test)]
+mod rotation;
+#[cfg(test)]
 mod treatment;

@@ -1,6 +1,6 @@
 //! Seals the values of a tenant's rows anew, a few at a time.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use clinicx_keys::{CipherError, FieldCipher, KeyError, sealed::SealedColumn};
 use clinicx_migration::{
@@ -10,7 +10,7 @@ use clinicx_migration::{
 use clinicx_persistence::{Failure, FailureKind, SystemExecutor};
 use clinicx_types::id::TenantId;
 use sea_orm::{
-    DbBackend, ExprTrait, FromQueryResult, Statement, StatementBuilder,
+    DbBackend, ExprTrait, FromQueryResult, Statement, StatementBuilder, raw_sql,
     sea_query::{Alias, Cond, Expr, Func, Query, SimpleExpr},
 };
 use uuid::Uuid;
@@ -53,6 +53,12 @@ struct Row {
 }
 
 #[derive(FromQueryResult)]
+struct Place {
+    table: String,
+    column: String,
+}
+
+#[derive(FromQueryResult)]
 struct Count {
     count: i64,
 }
@@ -67,6 +73,9 @@ pub(super) async fn pass(
 ) -> Result<Resealed, TenancyError> {
     let mut done = Resealed { version: cipher.version(), ..Resealed::default() };
     let mut slot = None;
+    let tx = begin(tenancy, &mut slot, tenant).await?;
+    let columns = present(&tx, columns).await?;
+    slot = Some(tx.rollback().await.map_err(|failure| TenancyError::Database(failure.failure))?);
     let wanted = Wanted::NotUnder(clinicx_keys::cipher::head(cipher.version()));
     for column in columns {
         let mut after = None;
@@ -105,7 +114,7 @@ pub(super) async fn count(
 ) -> Result<u64, TenancyError> {
     let tx = begin(tenancy, &mut None, tenant).await?;
     let mut all = 0;
-    for column in columns {
+    for column in present(&tx, columns).await? {
         let mut select = Query::select();
         select
             .expr_as(Func::count(Expr::col("id")), "count")
@@ -117,6 +126,24 @@ pub(super) async fn count(
     let connection = tx.rollback().await.map_err(|failure| TenancyError::Database(failure.failure))?;
     tenancy.park(connection).await;
     Ok(all)
+}
+
+/// Returns those of the columns that a tenant has: it has none of a module that it never had, and those of one that was
+/// taken from it.
+async fn present<'a>(
+    tx: &OwnerTransaction,
+    columns: &'a [SealedColumn],
+) -> Result<Vec<&'a SealedColumn>, TenancyError> {
+    let statement = raw_sql!(
+        Postgres,
+        r#"SELECT CAST(table_name AS text) AS "table", CAST(column_name AS text) AS "column"
+           FROM information_schema.columns WHERE table_schema = current_schema()"#
+    );
+    let found: Vec<Place> = tx.query_all(statement).await?;
+    let places: BTreeSet<(&str, &str)> =
+        found.iter().map(|place| (place.table.as_str(), place.column.as_str())).collect();
+    let has = |column: &&SealedColumn| places.contains(&(column.field.table, column.field.column));
+    Ok(columns.iter().filter(has).collect())
 }
 
 struct Batch {

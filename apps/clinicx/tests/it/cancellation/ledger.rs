@@ -139,9 +139,8 @@ impl Ledger {
     /// of each more. An appointment has a row of history for each change but those of its notes.
     pub(crate) async fn contradictions(&mut self) -> i64 {
         let schema = &self.schema;
-        let things = THINGS.map(|(table, those, _)| {
-            format!("SELECT id, version FROM {schema}.{table} WHERE {those}")
-        });
+        let things =
+            THINGS.map(|(table, those, _)| format!("SELECT id, version FROM {schema}.{table} WHERE {those}"));
         let (things, words) = (things.join(" UNION ALL "), THINGS.map(|(.., word)| word));
         let question = format!(
             "WITH things AS ({things}), audits AS (
