@@ -3,20 +3,21 @@
 
 use clinicx_persistence::SystemExecutor;
 use clinicx_types::name::SchemaName;
-use sea_orm::{DbBackend, FromQueryResult, Statement, Value};
+use sea_orm::{DbBackend, FromQueryResult, JsonValue, Statement, Value};
 
 use crate::{
     failure::DatabaseFailure,
-    system::{RoleNames, SystemRole},
+    system::{RoleNames, SystemRole, functions},
 };
 
 /// The query behind [`check`]: one row for each gap.
 const QUERY: &str = include_str!("fence.sql");
-/// The query behind [`check_system`]: one row for each gap.
+/// The queries behind [`check_system`]: one row for each gap.
 const SYSTEM_QUERY: &str = include_str!("system.sql");
+const ROUTINE_QUERY: &str = include_str!("routine.sql");
 
 /// Something that a schema or role should have and lacks, or has and should not.
-#[derive(Clone, Debug, PartialEq, Eq, FromQueryResult)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, FromQueryResult)]
 pub struct Gap {
     /// The schema.
     pub schema: String,
@@ -72,6 +73,16 @@ pub async fn check_system(db: &impl SystemExecutor, names: &RoleNames) -> Result
     use SystemRole::{App, Backup, Control, Migrator, Owner, Provisioner, Registrar};
     let values = [Owner, Provisioner, Migrator, App, Backup, Control, Registrar]
         .map(|role| Value::from(names.of(role).as_str().to_owned()));
-    let statement = Statement::from_sql_and_values(DbBackend::Postgres, SYSTEM_QUERY, values);
-    db.query_all(statement).await.map_err(|error| DatabaseFailure::of("check the roles", &error))
+    let texts = functions::texts(names).into_iter().map(|text| JsonValue::from(text.to_vec())).collect();
+    let mut routines = values.to_vec();
+    routines.push(Value::from(JsonValue::Array(texts)));
+    let mut gaps: Vec<Gap> = Vec::new();
+    for (query, values) in [(SYSTEM_QUERY, values.to_vec()), (ROUTINE_QUERY, routines)] {
+        let statement = Statement::from_sql_and_values(DbBackend::Postgres, query, values);
+        gaps.extend(
+            db.query_all(statement).await.map_err(|error| DatabaseFailure::of("check the roles", &error))?,
+        );
+    }
+    gaps.sort();
+    Ok(gaps)
 }

@@ -44,7 +44,7 @@ pub fn command(gap: &Gap, names: &RoleNames) -> String {
         "policy" => sql(&format!("DROP POLICY {} ON {place}", quoted(detail))),
         "owner" => sql(&format!("ALTER TABLE {place} OWNER TO {owner}")),
         "login_creates_roles" => sql(&format!("ALTER ROLE {} NOCREATEROLE", quoted(detail))),
-        "function" => sql(&format!("DROP FUNCTION {place}")),
+        "function" => sql(&format!("DROP ROUTINE {place}({detail})")),
         "default_privileges" => sql(&format!(
             "ALTER DEFAULT PRIVILEGES FOR ROLE {} REVOKE ALL ON TABLES FROM PUBLIC",
             role(detail)
@@ -122,6 +122,7 @@ mod tests {
         check("public", None, "role_attributes", Some("clinicx_app"), SYSTEM);
         check("public", None, "role_setting", Some("clinicx_app role=x"), SYSTEM);
         check("public", None, "login_creates_roles", Some("helper"), "ALTER ROLE \"helper\" NOCREATEROLE");
+        check("public", Some("f"), "function", Some("a integer"), "DROP ROUTINE \"public\".\"f\"(a integer)");
         check("pg_catalog", None, "everybody_may_set_config", None, SYSTEM);
         check(
             "public",

@@ -73,34 +73,10 @@ column_right (relation, grantee, privilege, columns) AS (
            ('audit_leaves', $6, 'INSERT', '{position,audit_id,encoding,leaf_hash}'),
            ('audit_checkpoints', $6, 'INSERT', '{tree_size,root_hash,frontier,settled_below,note,created_at}')
 ),
-function_right (schema, name, owner, definer, grantees) AS (
-    VALUES ('public', 'create_tenant_schema', $7::text, true, ARRAY[$1::text, $3, $6]),
-           ('public', 'change_tenant_status', $7, true, ARRAY[$1, $3, $6]),
-           ('public', 'end_tenant_transactions', $7, true, ARRAY[$1, $3, $6]),
-           ('public', 'drop_tenant_schema', $7, true, ARRAY[$1, $3, $6]),
-           ('public', 'set_current_tenant', $1, true, ARRAY[$3, $4, $5, $6]),
-           ('public', 'tenant_id_of', $1, true, ARRAY['PUBLIC']),
-           ('public', 'tenant_audit_logs', $1, true, ARRAY['PUBLIC']),
-           ('public', 'refuse_truncate', $1, false, CAST('{}' AS text[])),
-           ('provisioning', 'check_name', $2, false, ARRAY[$7]),
-           ('provisioning', 'make_tenant', $2, true, ARRAY[$7]),
-           ('provisioning', 'fence_tenant', $2, true, ARRAY[$7]),
-           ('provisioning', 'end_transactions', $2, true, ARRAY[$7]),
-           ('provisioning', 'drop_tenant', $2, true, ARRAY[$7]),
-           ('provisioning', 'lock_tenant', $7, false, CAST('{}' AS text[]))
-),
 public_relation AS (
     SELECT c.oid AS relation_id, CAST(c.relname AS text) AS relation, c.relkind, c.relowner, c.relacl
     FROM pg_catalog.pg_class AS c
     WHERE c.relnamespace = 'public'::pg_catalog.regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
-),
-routine AS (
-    SELECT CAST(n.nspname AS text) AS schema, CAST(p.proname AS text) AS name, p.prosecdef, p.proconfig, p.proowner,
-           CAST(pg_catalog.pg_get_userbyid(p.proowner) AS text) AS owner,
-           COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner)) AS acl
-    FROM pg_catalog.pg_proc AS p
-    JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
-    WHERE n.nspname IN ('public', 'provisioning')
 )
 
 SELECT 'public' AS schema, CAST(NULL AS text) AS relation, 'role_missing' AS gap, w.name AS detail
@@ -233,33 +209,6 @@ WHERE NOT EXISTS (
     SELECT FROM pg_catalog.pg_extension AS x
     JOIN pg_catalog.pg_namespace AS n ON n.oid = x.extnamespace
     WHERE x.extname = e.name AND n.nspname = 'extensions')
-
-UNION ALL
-SELECT f.schema, f.name, 'provisioning_function', NULL
-FROM function_right AS f
-WHERE NOT EXISTS (
-    SELECT FROM routine AS p
-    WHERE p.schema = f.schema AND p.name = f.name AND p.owner = f.owner AND p.prosecdef = f.definer
-        AND p.proconfig = ARRAY['search_path=pg_catalog, pg_temp'])
-
-UNION ALL
-SELECT p.schema, p.name, 'function', p.owner
-FROM routine AS p
-WHERE NOT EXISTS (
-    SELECT FROM function_right AS f
-    WHERE f.schema = p.schema AND f.name = p.name AND f.owner = p.owner AND f.definer = p.prosecdef)
-
-UNION ALL
-SELECT p.schema, p.name, 'function_grant', g.grantee
-FROM function_right AS f
-JOIN routine AS p ON p.schema = f.schema AND p.name = f.name
-CROSS JOIN LATERAL (
-    SELECT CASE x.grantee WHEN 0 THEN 'PUBLIC' ELSE CAST(pg_catalog.pg_get_userbyid(x.grantee) AS text) END AS grantee,
-           x.is_grantable
-    FROM pg_catalog.aclexplode(p.acl) AS x
-    WHERE x.grantee <> p.proowner
-) AS g
-WHERE g.is_grantable OR g.grantee <> ALL (f.grantees)
 
 UNION ALL
 SELECT 'public', c.relation, 'owner', CAST(pg_catalog.pg_get_userbyid(c.relowner) AS text)

@@ -6,7 +6,7 @@
 
 mod accounts;
 mod audit;
-mod functions;
+pub(crate) mod functions;
 mod idempotency;
 mod identity;
 mod migrator;

@@ -345,11 +345,20 @@ ALTER FUNCTION public.change_tenant_status(varchar, varchar, text, timestamptz) 
 ALTER FUNCTION public.end_tenant_transactions(varchar, varchar) OWNER TO "{registrar}";
 ALTER FUNCTION public.drop_tenant_schema(varchar, varchar) OWNER TO "{registrar}";
 
--- Whatever anybody was given of these by hand is taken back before the rights are given.
+-- Whatever anybody was given of these by hand is taken back before the rights are given. What migrations have made is
+-- put back as the owner role afterwards, which has to own it for that.
 DO $do$
 DECLARE
     v_extra record;
 BEGIN
+    FOR v_extra IN
+        SELECT p.oid::regprocedure::text AS what
+        FROM pg_proc AS p
+        WHERE p.pronamespace = 'public'::regnamespace AND pg_get_userbyid(p.proowner) <> '{owner}'
+            AND p.proname IN ('set_current_tenant', 'tenant_id_of', 'tenant_audit_logs', 'refuse_truncate')
+    LOOP
+        EXECUTE format('ALTER ROUTINE %s OWNER TO "{owner}"', v_extra.what);
+    END LOOP;
     FOR v_extra IN
         SELECT p.oid::regprocedure::text AS what,
                CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END AS grantee
@@ -359,6 +368,13 @@ BEGIN
             AND (p.pronamespace = 'provisioning'::regnamespace
                 OR (p.pronamespace = 'public'::regnamespace AND p.proname IN (
                     'create_tenant_schema', 'change_tenant_status', 'end_tenant_transactions', 'drop_tenant_schema'))
+                OR (p.pronamespace = 'public'::regnamespace AND (
+                    p.proname = 'refuse_truncate'
+                    -- Everybody's, also for the moment before they are given to everybody again.
+                    OR (p.proname IN ('tenant_id_of', 'tenant_audit_logs') AND g.grantee <> 0)
+                    OR (p.proname = 'set_current_tenant'
+                        AND (g.is_grantable OR g.grantee = 0
+                             OR pg_get_userbyid(g.grantee) NOT IN ('{app}', '{backup}', '{control}', '{migrator}')))))
                 -- SET ROLE is no sandbox while any SELECT can call set_config('role', …).
                 OR p.oid = 'set_config(text, text, boolean)'::regprocedure
                 -- What a SELECT of one tenant would leave on the connection of the next, or tell whoever listens.

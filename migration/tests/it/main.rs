@@ -16,6 +16,7 @@ mod escalation;
 mod fences;
 mod functions;
 mod ledger;
+mod mending;
 mod poisoned;
 mod roles;
 mod system;
