@@ -15,6 +15,7 @@ const QUERY: &str = include_str!("fence.sql");
 /// The queries behind [`check_system`]: one row for each gap.
 const SYSTEM_QUERY: &str = include_str!("system.sql");
 const ROUTINE_QUERY: &str = include_str!("routine.sql");
+const SERVER_QUERY: &str = include_str!("server.sql");
 
 /// Something that a schema or role should have and lacks, or has and should not.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, FromQueryResult)]
@@ -77,7 +78,9 @@ pub async fn check_system(db: &impl SystemExecutor, names: &RoleNames) -> Result
     let mut routines = values.to_vec();
     routines.push(Value::from(JsonValue::Array(texts)));
     let mut gaps: Vec<Gap> = Vec::new();
-    for (query, values) in [(SYSTEM_QUERY, values.to_vec()), (ROUTINE_QUERY, routines)] {
+    for (query, values) in
+        [(SYSTEM_QUERY, values.to_vec()), (ROUTINE_QUERY, routines), (SERVER_QUERY, values.to_vec())]
+    {
         let statement = Statement::from_sql_and_values(DbBackend::Postgres, query, values);
         gaps.extend(
             db.query_all(statement).await.map_err(|error| DatabaseFailure::of("check the roles", &error))?,

@@ -19,6 +19,9 @@ pub fn command(gap: &Gap, names: &RoleNames) -> String {
         None => quoted(&gap.schema),
     };
     let owner = names.of(SystemRole::Owner).quoted();
+    if let Some(statement) = of_server(&gap.gap, &place, detail) {
+        return sql(&statement);
+    }
     if gap.schema.starts_with("tenant_") {
         return of_tenant(gap, &place, detail, &owner);
     }
@@ -43,7 +46,6 @@ pub fn command(gap: &Gap, names: &RoleNames) -> String {
         "rule" => sql(&format!("DROP RULE {} ON {place}", quoted(detail))),
         "policy" => sql(&format!("DROP POLICY {} ON {place}", quoted(detail))),
         "owner" => sql(&format!("ALTER TABLE {place} OWNER TO {owner}")),
-        "login_creates_roles" => sql(&format!("ALTER ROLE {} NOCREATEROLE", quoted(detail))),
         "function" => sql(&format!("DROP ROUTINE {place}({detail})")),
         "default_privileges" => sql(&format!(
             "ALTER DEFAULT PRIVILEGES FOR ROLE {} REVOKE ALL ON TABLES FROM PUBLIC",
@@ -51,6 +53,45 @@ pub fn command(gap: &Gap, names: &RoleNames) -> String {
         )),
         _ => SYSTEM.to_owned(),
     }
+}
+
+/// Writes the statement for what is not the system's own, and which the program leaves alone.
+fn of_server(gap: &str, place: &str, detail: &str) -> Option<String> {
+    let (first, last) = detail.rsplit_once(' ').unwrap_or((detail, ""));
+    Some(match gap {
+        "setting_of_all_roles" => format!("ALTER ROLE ALL RESET {}", quoted(detail)),
+        "database_setting" => {
+            let (setting, database) = detail.split_once(' ')?;
+            format!("ALTER DATABASE {} RESET {}", quoted(database), quoted(setting))
+        }
+        "server_setting" => {
+            format!("ALTER SYSTEM SET {} = origin; SELECT pg_reload_conf()", quoted(detail))
+        }
+        "parameter_grant" => {
+            format!("REVOKE ALL ON PARAMETER {} FROM {} CASCADE", quoted(first), role(last))
+        }
+        "server_function" => format!("REVOKE EXECUTE ON FUNCTION {first} FROM {} CASCADE", role(last)),
+        "login_creates_roles" => format!("ALTER ROLE {} NOCREATEROLE", quoted(detail)),
+        "role_bypasses_row_security" => format!("ALTER ROLE {} NOBYPASSRLS", quoted(detail)),
+        "audit_default" => format!("ALTER TABLE {place} {}", audit_default(detail)),
+        "definer_function" => format!("DROP ROUTINE {place}({detail})"),
+        "view_with_owners_rights" => format!("ALTER VIEW {place} SET (security_invoker = true)"),
+        "materialised_view" => format!("DROP MATERIALIZED VIEW {place}"),
+        _ => return None,
+    })
+}
+
+/// Writes how a column of the audit gets back what the migrations gave it.
+fn audit_default(column: &str) -> String {
+    let expression = match column {
+        "id" => "gen_random_uuid()",
+        "recorded_at" => "clock_timestamp()",
+        "tenant_id" => return format!("ALTER {column} SET DEFAULT public.tenant_id_of(current_user::text)"),
+        "database_role" => "current_user",
+        "transaction_id" => "pg_current_xact_id()",
+        _ => return format!("ALTER {} DROP DEFAULT", quoted(column)),
+    };
+    format!("ALTER {column} SET DEFAULT {expression}, ALTER {column} SET NOT NULL")
 }
 
 fn of_tenant(gap: &Gap, place: &str, detail: &str, owner: &str) -> String {

@@ -68,7 +68,11 @@ impl Subject {
         for _ in 0..2 {
             for gap in self.gaps().await {
                 match mend::command(&gap, &self.names).split_once("in psql: ") {
-                    Some((_, statement)) => self.run(&statement.to_owned()).await,
+                    Some((_, statements)) => {
+                        for statement in statements.split("; ") {
+                            self.run(statement).await;
+                        }
+                    }
                     None => self.migrate().await,
                 }
             }
@@ -140,5 +144,168 @@ async fn a_function_that_was_replaced() {
         ),
     ] {
         subject.check(tear, gap).await;
+    }
+}
+
+#[tokio::test]
+async fn a_setting_with_which_every_session_begins() {
+    let mut subject = Subject::start().await;
+    for (tear, gap) in [
+        (
+            "ALTER DATABASE postgres SET session_replication_role TO replica",
+            "public: database_setting (session_replication_role postgres)",
+        ),
+        (
+            "ALTER DATABASE postgres SET search_path TO public",
+            "public: database_setting (search_path postgres)",
+        ),
+        (
+            "ALTER DATABASE postgres SET app.current_tenant TO 'x'",
+            "public: database_setting (app.current_tenant postgres)",
+        ),
+        (
+            "ALTER ROLE ALL SET session_replication_role TO replica",
+            "public: setting_of_all_roles (session_replication_role)",
+        ),
+        ("ALTER ROLE ALL SET search_path TO public", "public: setting_of_all_roles (search_path)"),
+        ("ALTER ROLE ALL SET synchronous_commit TO off", "public: setting_of_all_roles (synchronous_commit)"),
+        (
+            "GRANT SET ON PARAMETER session_replication_role TO clinicx_app",
+            "public: parameter_grant (session_replication_role clinicx_app)",
+        ),
+        (
+            "GRANT SET, ALTER SYSTEM ON PARAMETER row_security TO PUBLIC",
+            "public: parameter_grant (row_security PUBLIC)",
+        ),
+    ] {
+        subject.check(tear, gap).await;
+    }
+    subject.run("ALTER SYSTEM SET session_replication_role TO replica").await;
+    subject.check("SELECT pg_reload_conf(), pg_sleep(1)", "public: server_setting").await;
+    // What a server or another application brings is nobody's gap.
+    subject.run("CREATE ROLE helper LOGIN").await;
+    subject.run("CREATE DATABASE theirs").await;
+    for theirs in [
+        "ALTER DATABASE postgres SET work_mem TO '8MB'",
+        "ALTER DATABASE postgres SET TimeZone TO 'Asia/Damascus'",
+        "ALTER DATABASE postgres SET statement_timeout TO '1min'",
+        "ALTER DATABASE postgres SET app.settings.theirs TO 'x'",
+        "ALTER DATABASE theirs SET search_path TO public",
+        "ALTER ROLE ALL SET random_page_cost TO 1.1",
+        "ALTER ROLE helper SET session_replication_role TO replica",
+        "GRANT SET ON PARAMETER log_min_duration_statement TO helper",
+    ] {
+        subject.run(theirs).await;
+        assert_eq!(subject.gaps().await, Vec::new(), "{theirs}");
+    }
+}
+
+#[tokio::test]
+async fn a_right_or_role_of_the_server() {
+    let mut subject = Subject::start().await;
+    subject.run("CREATE ROLE helper; CREATE ROLE monitor LOGIN IN ROLE helper").await;
+    for (tear, gap) in [
+        (
+            "GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_file(text) TO PUBLIC",
+            "pg_catalog: server_function (pg_read_file(text) PUBLIC)",
+        ),
+        (
+            "GRANT EXECUTE ON FUNCTION pg_catalog.pg_ls_dir(text, boolean, boolean) TO clinicx_app",
+            "pg_catalog: server_function (pg_ls_dir(text,boolean,boolean) clinicx_app)",
+        ),
+        ("GRANT SELECT ON pg_catalog.pg_authid TO PUBLIC", "pg_catalog.pg_authid: grant (PUBLIC SELECT)"),
+        ("CREATE ROLE \"Other\" LOGIN BYPASSRLS", "public: role_bypasses_row_security (Other)"),
+        ("CREATE ROLE their_backup LOGIN BYPASSRLS", "public: role_bypasses_row_security (their_backup)"),
+        ("ALTER ROLE helper BYPASSRLS", "public: role_bypasses_row_security (helper)"),
+        ("ALTER ROLE clinicx_app CONNECTION LIMIT -1", "public: connection_limit_missing (clinicx_app)"),
+    ] {
+        subject.check(tear, gap).await;
+    }
+    // Another installation's backup login is stopped by the database; once it is let in it is one too many.
+    let others = RoleNames::with_prefix("others").unwrap();
+    subject.run("CREATE DATABASE others").await;
+    let elsewhere = subject.server.superuser_url("others").parse().unwrap();
+    system::migrate(&elsewhere, &others).await.unwrap();
+    // What the server itself brings.
+    for theirs in [
+        "CREATE ROLE nobodys BYPASSRLS",
+        "GRANT EXECUTE ON FUNCTION pg_catalog.pg_read_file(text) TO helper",
+        "GRANT SELECT ON pg_catalog.pg_authid TO helper",
+        "CREATE ROLE administrator LOGIN SUPERUSER BYPASSRLS",
+    ] {
+        subject.run(theirs).await;
+        assert_eq!(subject.gaps().await, Vec::new(), "{theirs}");
+    }
+    let connect = "GRANT CONNECT ON DATABASE postgres TO others_backup";
+    subject.check(connect, "public: role_bypasses_row_security (others_backup)").await;
+}
+
+#[tokio::test]
+async fn what_the_database_says_of_an_audit_row() {
+    let mut subject = Subject::start().await;
+    for (column, change) in [
+        ("tenant_id", "DROP DEFAULT"),
+        ("tenant_id", "SET DEFAULT '00000000-0000-0000-0000-000000000000'"),
+        ("database_role", "SET DEFAULT 'clinicx_app'"),
+        ("database_role", "DROP NOT NULL"),
+        ("recorded_at", "SET DEFAULT '2020-01-01Z'"),
+        ("transaction_id", "DROP DEFAULT"),
+        ("id", "SET DEFAULT '00000000-0000-0000-0000-000000000000'"),
+        ("actor_id", "SET DEFAULT '00000000-0000-0000-0000-000000000000'"),
+    ] {
+        let tear = format!("ALTER TABLE public.audit_logs ALTER {column} {change}");
+        subject.check(&tear, &format!("public.audit_logs: audit_default ({column})")).await;
+    }
+}
+
+#[tokio::test]
+async fn what_reads_with_its_owners_rights() {
+    let mut subject = Subject::start().await;
+    subject.run("CREATE SCHEMA tenant_x; CREATE TABLE tenant_x.patients (id int); CREATE SCHEMA spare").await;
+    subject.run("CREATE ROLE reports; CREATE EXTENSION hstore SCHEMA spare").await;
+    let definer = |name: &str| {
+        format!("CREATE FUNCTION {name}(a integer) RETURNS int LANGUAGE sql SECURITY DEFINER AS 'SELECT 1'")
+    };
+    let plain = "CREATE VIEW spare.ids AS SELECT id FROM tenant_x.patients";
+    for (tear, gap) in [
+        (definer("extensions.f"), "extensions.f: definer_function (a integer)"),
+        (definer("spare.f"), "spare.f: definer_function (a integer)"),
+        (definer("tenant_x.f"), "tenant_x.f: definer_function (a integer)"),
+        (
+            format!(
+                "{}; REVOKE EXECUTE ON FUNCTION spare.g FROM PUBLIC; ALTER FUNCTION spare.g OWNER TO clinicx_owner; \
+                 GRANT EXECUTE ON FUNCTION spare.g TO clinicx_app",
+                definer("spare.g")
+            ),
+            "spare.g: definer_function (a integer)",
+        ),
+        (format!("{plain}; GRANT SELECT ON spare.ids TO PUBLIC"), "spare.ids: view_with_owners_rights"),
+        (
+            "CREATE VIEW spare.\"More\" AS SELECT id FROM public.users; GRANT SELECT (id) ON spare.\"More\" TO reports"
+                .to_owned(),
+            "spare.More: view_with_owners_rights",
+        ),
+        (
+            "ALTER VIEW spare.ids RESET (security_invoker); REVOKE ALL ON spare.ids FROM PUBLIC; \
+             CREATE VIEW spare.again AS SELECT id FROM spare.ids; GRANT SELECT ON spare.again TO reports"
+                .to_owned(),
+            "spare.again: view_with_owners_rights",
+        ),
+        (
+            "CREATE MATERIALIZED VIEW spare.kept AS SELECT id FROM tenant_x.patients; GRANT SELECT ON spare.kept TO PUBLIC"
+                .to_owned(),
+            "spare.kept: materialised_view",
+        ),
+    ] {
+        subject.check(&tear, gap).await;
+    }
+    for theirs in [
+        definer("spare.administrators") + "; REVOKE EXECUTE ON FUNCTION spare.administrators FROM PUBLIC",
+        definer("spare.reports") + "; ALTER FUNCTION spare.reports OWNER TO reports",
+        "CREATE VIEW spare.mine AS SELECT id FROM tenant_x.patients".to_owned(),
+        "CREATE VIEW spare.times AS SELECT now(); GRANT SELECT ON spare.times TO PUBLIC".to_owned(),
+    ] {
+        subject.run(&theirs).await;
+        assert_eq!(subject.gaps().await, Vec::new(), "{theirs}");
     }
 }

@@ -130,6 +130,21 @@ async fn a_start_in_production_is_refused_with_the_command_that_mends_it() {
             system,
         ),
         (
+            "CREATE OR REPLACE FUNCTION public.drop_tenant_schema(p_tenant_id varchar, p_schema_name varchar) \
+             RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 'BEGIN END'",
+            "roles and rights",
+            "public.drop_tenant_schema: provisioning_function",
+            "clinicx migrate system",
+            system,
+        ),
+        (
+            "ALTER ROLE clinicx_app CONNECTION LIMIT -1",
+            "roles and rights",
+            "connection_limit_missing (clinicx_app)",
+            "clinicx migrate system",
+            system,
+        ),
+        (
             "ALTER ROLE clinicx_app BYPASSRLS CREATEROLE",
             "application login",
             "clinicx_app has BYPASSRLS, CREATEROLE",
@@ -206,12 +221,46 @@ async fn a_start_in_production_is_refused_with_the_command_that_mends_it() {
     assert!(line.contains("warning"), "{line}");
 
     // What the program may not mend, it says how to.
-    superuser.execute("GRANT SELECT ON public.users TO PUBLIC").await.unwrap();
-    let checks = failed(&program);
-    let mend = "REVOKE SELECT ON \"public\".\"users\" FROM PUBLIC CASCADE";
-    assert!(checks.iter().any(|(_, _, said)| said.ends_with(mend)), "{checks:?}");
-    superuser.execute(mend).await.unwrap();
-    assert_eq!(failed(&program), vec![]);
+    for (tear, mend) in [
+        (
+            "GRANT SELECT ON public.users TO PUBLIC",
+            "REVOKE SELECT ON \"public\".\"users\" FROM PUBLIC CASCADE",
+        ),
+        (
+            "ALTER DATABASE postgres SET session_replication_role = 'replica'",
+            "ALTER DATABASE \"postgres\" RESET \"session_replication_role\"",
+        ),
+        ("ALTER ROLE ALL SET search_path TO public", "ALTER ROLE ALL RESET \"search_path\""),
+        (
+            "GRANT EXECUTE ON FUNCTION pg_read_file(text) TO PUBLIC",
+            "REVOKE EXECUTE ON FUNCTION pg_read_file(text) FROM PUBLIC CASCADE",
+        ),
+        (
+            "GRANT SET ON PARAMETER session_replication_role TO clinicx_app",
+            "REVOKE ALL ON PARAMETER \"session_replication_role\" FROM \"clinicx_app\" CASCADE",
+        ),
+        ("CREATE ROLE clinic_reader LOGIN BYPASSRLS", "ALTER ROLE \"clinic_reader\" NOBYPASSRLS"),
+        (
+            "ALTER TABLE public.audit_logs ALTER tenant_id DROP DEFAULT",
+            "ALTER TABLE \"public\".\"audit_logs\" ALTER tenant_id SET DEFAULT public.tenant_id_of(current_user::text)",
+        ),
+        (
+            "CREATE FUNCTION extensions.peek() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS \
+             'SELECT count(*) FROM tenant_checked.patients'",
+            "DROP ROUTINE \"extensions\".\"peek\"()",
+        ),
+        (
+            "CREATE SCHEMA reports; CREATE VIEW reports.names AS SELECT id FROM tenant_checked.patients; \
+             GRANT SELECT ON reports.names TO PUBLIC",
+            "ALTER VIEW \"reports\".\"names\" SET (security_invoker = true)",
+        ),
+    ] {
+        superuser.execute(tear).await.unwrap();
+        let checks = failed(&program);
+        assert!(checks.iter().any(|(_, _, said)| said.ends_with(mend)), "{tear}: {checks:?}");
+        superuser.execute(mend).await.unwrap();
+        assert_eq!(failed(&program), vec![], "after {tear}");
+    }
     let mut running = program.start(&["serve"]);
     running.until(|line| line.contains("serving"));
     running.signal("TERM");
