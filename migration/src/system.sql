@@ -102,10 +102,11 @@ FROM wanted AS w
 JOIN pg_catalog.pg_roles AS r ON r.rolname = w.name
 JOIN pg_catalog.pg_auth_members AS m ON m.member = r.oid
 JOIN pg_catalog.pg_roles AS granted ON granted.oid = m.roleid
-WHERE NOT (w.name IN ($2, $3) AND granted.rolname = $1)
-    AND NOT (w.name IN ($2, $4) AND granted.rolname LIKE 'tenant\_%')
-    AND NOT (w.name = $2 AND granted.rolname = 'pg_signal_backend')
-    AND NOT (w.name = $5 AND granted.rolname = 'pg_read_all_data')
+WHERE (m.admin_option AND w.name IN ($4, $5))
+    OR NOT ((w.name IN ($2, $3) AND granted.rolname = $1)
+        OR (w.name IN ($2, $4) AND granted.rolname LIKE 'tenant\_%')
+        OR (w.name = $2 AND granted.rolname = 'pg_signal_backend')
+        OR (w.name = $5 AND granted.rolname = 'pg_read_all_data'))
 
 UNION ALL
 SELECT 'public', NULL, 'role_has_member', CAST(member.rolname AS text) || ' has ' || w.name

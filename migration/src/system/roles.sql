@@ -68,18 +68,30 @@ DECLARE
     v_reserve CONSTANT int := 10;
     v_extra record;
 BEGIN
-    -- Nobody else is a member of these roles, whoever made them one.
+    -- Nobody else is a member of these roles, whoever made them one, nor are they members of others.
     FOR v_extra IN
-        SELECT of.rolname AS of_role, member.rolname AS member, grantor.rolname AS grantor
+        SELECT of.rolname AS of_role, member.rolname AS member, grantor.rolname AS grantor,
+               -- What it may have stays, but it hands nothing on.
+               CASE WHEN wanted.yes AND m.admin_option THEN 'ADMIN OPTION FOR ' ELSE '' END AS only
         FROM pg_auth_members AS m
         JOIN pg_roles AS of ON of.oid = m.roleid
         JOIN pg_roles AS member ON member.oid = m.member
         LEFT JOIN pg_roles AS grantor ON grantor.oid = m.grantor
+        CROSS JOIN LATERAL (
+            SELECT (member.rolname = '{app}' AND of.rolname LIKE 'tenant\_%')
+                OR (member.rolname = '{backup}' AND of.rolname = 'pg_read_all_data') AS yes
+        ) AS wanted
         WHERE of.rolname IN ('{provisioner}', '{registrar}', '{migrator}', '{app}', '{backup}', '{control}')
             OR (of.rolname = '{owner}' AND member.rolname NOT IN ('{provisioner}', '{migrator}'))
             OR (of.rolname = '{owner}' AND m.admin_option)
+            OR (wanted.yes AND m.admin_option)
+            OR (member.rolname IN ('{owner}', '{registrar}', '{migrator}', '{app}', '{backup}', '{control}')
+                AND NOT wanted.yes AND NOT (member.rolname = '{migrator}' AND of.rolname = '{owner}'))
+            -- PostgreSQL itself makes whoever creates a role its member from 16 on.
+            OR (member.rolname = '{provisioner}' AND of.rolname NOT IN ('{owner}', 'pg_signal_backend')
+                AND of.rolname NOT LIKE 'tenant\_%')
     LOOP
-        EXECUTE format('REVOKE %I FROM %I', v_extra.of_role, v_extra.member)
+        EXECUTE format('REVOKE %s%I FROM %I', v_extra.only, v_extra.of_role, v_extra.member)
             || CASE WHEN v_modern THEN format(' GRANTED BY %I', v_extra.grantor) ELSE '' END || ' CASCADE';
     END LOOP;
     EXECUTE 'GRANT "{owner}" TO "{provisioner}"' || CASE WHEN v_modern THEN ' WITH INHERIT TRUE, SET TRUE' ELSE '' END;

@@ -241,6 +241,57 @@ async fn a_right_or_role_of_the_server() {
 }
 
 #[tokio::test]
+async fn a_membership_of_the_services_roles() {
+    let mut subject = Subject::start().await;
+    subject.run("CREATE ROLE herd; CREATE ROLE tenant_x NOINHERIT; GRANT tenant_x TO clinicx_app").await;
+    subject.run("GRANT herd TO clinicx_control WITH ADMIN OPTION").await;
+    for (tear, gap) in [
+        ("SELECT 1", "public: role_member (clinicx_control has herd)"),
+        ("GRANT pg_read_all_data TO clinicx_app", "public: role_member (clinicx_app has pg_read_all_data)"),
+        (
+            "GRANT pg_write_all_data TO clinicx_control",
+            "public: role_member (clinicx_control has pg_write_all_data)",
+        ),
+        (
+            "GRANT pg_monitor TO clinicx_provisioner",
+            "public: role_member (clinicx_provisioner has pg_monitor)",
+        ),
+        ("GRANT pg_monitor TO clinicx_owner", "public: role_member (clinicx_owner has pg_monitor)"),
+        (
+            "GRANT pg_execute_server_program TO clinicx_migrator",
+            "public: role_member (clinicx_migrator has pg_execute_server_program)",
+        ),
+        ("GRANT herd TO clinicx_registrar", "public: role_member (clinicx_registrar has herd)"),
+        ("GRANT clinicx_owner TO clinicx_app", "public: role_member (clinicx_app has clinicx_owner)"),
+        ("GRANT tenant_x TO clinicx_control", "public: role_member (clinicx_control has tenant_x)"),
+        ("GRANT tenant_x TO clinicx_app WITH ADMIN OPTION", "public: role_member (clinicx_app has tenant_x)"),
+        (
+            "GRANT pg_read_all_data TO clinicx_backup WITH ADMIN OPTION",
+            "public: role_member (clinicx_backup has pg_read_all_data)",
+        ),
+        ("GRANT clinicx_owner TO clinicx_migrator WITH ADMIN OPTION", "public: role_has_member"),
+    ] {
+        subject.check(tear, gap).await;
+    }
+    // What they need has been left alone.
+    let kept: Vec<String> = sqlx::query_scalar(
+        "SELECT format('%s has %s', pg_get_userbyid(member), pg_get_userbyid(roleid)) FROM pg_auth_members \
+         WHERE pg_get_userbyid(member) LIKE 'clinicx%' ORDER BY 1",
+    )
+    .fetch_all(&mut subject.superuser)
+    .await
+    .unwrap();
+    let expected = [
+        "clinicx_app has tenant_x",
+        "clinicx_backup has pg_read_all_data",
+        "clinicx_migrator has clinicx_owner",
+        "clinicx_provisioner has clinicx_owner",
+        "clinicx_provisioner has pg_signal_backend",
+    ];
+    assert_eq!(kept, expected);
+}
+
+#[tokio::test]
 async fn what_the_database_says_of_an_audit_row() {
     let mut subject = Subject::start().await;
     for (column, change) in [

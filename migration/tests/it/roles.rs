@@ -171,6 +171,7 @@ async fn a_bootstrap_takes_back_what_was_given_by_hand() {
     superuser
         .execute(sqlx::AssertSqlSafe(format!(
             "CREATE ROLE taker; GRANT taken_owner, taken_provisioner TO taker; GRANT taken_app TO taken_control; \
+             GRANT pg_read_all_data TO taken_app; \
              GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO taker; \
              GRANT EXECUTE ON FUNCTION pg_catalog.lo_create(oid) TO PUBLIC; \
              GRANT ALL ON SCHEMA public, extensions, provisioning TO taker, PUBLIC; \

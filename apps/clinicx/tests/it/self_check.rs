@@ -138,6 +138,13 @@ async fn a_start_in_production_is_refused_with_the_command_that_mends_it() {
             system,
         ),
         (
+            "GRANT pg_read_all_data TO clinicx_app",
+            "roles and rights",
+            "role_member (clinicx_app has pg_read_all_data)",
+            "clinicx migrate system",
+            system,
+        ),
+        (
             "ALTER ROLE clinicx_app CONNECTION LIMIT -1",
             "roles and rights",
             "connection_limit_missing (clinicx_app)",
