@@ -21,6 +21,8 @@ WITH wanted (schema, name, arguments, result, volatility, strict, owner, definer
             'session_id uuid, break_glass_id uuid, action text, entity text, entity_id uuid, patient_id uuid, '
             'patient_ids uuid[], request_id uuid, source_address text, before jsonb, after jsonb)',
             's', false, $1, true, ARRAY['PUBLIC']),
+           ('public', 'destroy_tenant_key', 'p_tenant_id uuid, p_version integer', 'boolean', 'v', false, $1, true,
+            ARRAY[$6]),
            ('public', 'refuse_truncate', '', 'trigger', 'v', false, $1, false, CAST('{}' AS text[])),
            ('provisioning', 'check_name', 'p_schema_name character varying', 'void', 'v', false, $2, false, ARRAY[$7]),
            ('provisioning', 'make_tenant', 'p_schema_name character varying', 'void', 'v', false, $2, true, ARRAY[$7]),

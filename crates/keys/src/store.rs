@@ -214,13 +214,12 @@ pub fn rewrapped(old: &StoredKey, new: &StoredKey) -> Statement {
     )
 }
 
-/// Writes the statement that destroys a retired version.
+/// Writes the statement that destroys a retired version, in the place of which a later one is complete; it finds one
+/// row when it has.
 pub fn destroy(tenant: TenantId, version: u16) -> Statement {
     let version = i32::from(version);
     raw_sql!(
         Postgres,
-        r#"UPDATE public.tenant_keys
-           SET state = 'destroyed', wrapped_key = NULL, destroyed_at = clock_timestamp()
-           WHERE tenant_id = {tenant} AND version = {version} AND state = 'retired'"#
+        r#"SELECT 1 FROM public.destroy_tenant_key({tenant}, {version}) AS d (done) WHERE d.done"#
     )
 }

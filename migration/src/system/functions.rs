@@ -9,21 +9,23 @@ use super::{
         SystemRole::{App, Backup, Control, Migrator},
     },
     script::SystemScript,
-    sealed_audit, truncate_guard,
+    sealed_audit, tenant_keys, truncate_guard,
 };
 
 /// The functions that migrations have made, as they are today.
-const MIGRATED: [&str; 4] = [
+const MIGRATED: [&str; 5] = [
     registry::SET_CURRENT_TENANT,
     audit::TENANT_ID_OF,
     truncate_guard::REFUSE_TRUNCATE,
     sealed_audit::TENANT_AUDIT_LOGS,
+    tenant_keys::DESTROY_TENANT_KEY,
 ];
 
 /// Writes what puts back a function that was dropped or changed by hand, with its rights; run as the owner role.
 pub(super) fn restore(names: &RoleNames) -> String {
     let mut script = SystemScript::new(names);
     script.grant_execute("set_current_tenant(uuid)", &[App, Control, Migrator, Backup]);
+    script.grant_execute("destroy_tenant_key(uuid, integer)", &[Control]);
     script.sql("GRANT EXECUTE ON FUNCTION tenant_id_of(text) TO PUBLIC");
     script.sql(sealed_audit::GRANT_TENANT_AUDIT_LOGS);
     let mut statements: Vec<String> =
@@ -61,7 +63,7 @@ mod tests {
             texts.iter().map(|[schema, name, _]| format!("{schema}.{name}")).collect();
         names.sort();
         names.dedup();
-        assert_eq!((names.len(), texts.len()), (14, 14), "{names:?}");
+        assert_eq!((names.len(), texts.len()), (15, 15), "{names:?}");
         for [_, name, text] in &texts {
             assert!(text.starts_with("\nDECLARE") || text.starts_with("\nBEGIN"), "{name}: {text}");
             assert!(text.ends_with("END\n") && !text.contains("{app}"), "{name}: {text}");

@@ -48,4 +48,5 @@ const LIST: &[SystemMigration] = &[
     accounts::MIGRATION,
     idempotency::SCOPE,
     unset_flags::MIGRATION,
+    tenant_keys::DESTRUCTION,
 ];

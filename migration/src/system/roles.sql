@@ -367,7 +367,7 @@ BEGIN
         SELECT p.oid::regprocedure::text AS what
         FROM pg_proc AS p
         WHERE p.pronamespace = 'public'::regnamespace AND pg_get_userbyid(p.proowner) <> '{owner}'
-            AND p.proname IN ('set_current_tenant', 'tenant_id_of', 'tenant_audit_logs', 'refuse_truncate')
+            AND p.proname IN ('set_current_tenant', 'tenant_id_of', 'tenant_audit_logs', 'refuse_truncate', 'destroy_tenant_key')
     LOOP
         EXECUTE format('ALTER ROUTINE %s OWNER TO "{owner}"', v_extra.what);
     END LOOP;
@@ -384,6 +384,8 @@ BEGIN
                     p.proname = 'refuse_truncate'
                     -- Everybody's, also for the moment before they are given to everybody again.
                     OR (p.proname IN ('tenant_id_of', 'tenant_audit_logs') AND g.grantee <> 0)
+                    OR (p.proname = 'destroy_tenant_key'
+                        AND (g.is_grantable OR g.grantee = 0 OR pg_get_userbyid(g.grantee) <> '{control}'))
                     OR (p.proname = 'set_current_tenant'
                         AND (g.is_grantable OR g.grantee = 0
                              OR pg_get_userbyid(g.grantee) NOT IN ('{app}', '{backup}', '{control}', '{migrator}')))))

@@ -46,6 +46,14 @@ impl<'a> SystemScript<'a> {
         }
     }
 
+    /// Takes rights on a table back, from all its columns.
+    pub fn revoke(&mut self, rights: &'static str, table: &'static str, from: &[SystemRole]) {
+        for role in from {
+            let role = self.roles.of(*role).quoted();
+            self.statements.push(format!("REVOKE {rights} ON TABLE \"{table}\" FROM {role}"));
+        }
+    }
+
     /// Grants the execution of a function, named with its argument types; nobody has it by default.
     pub fn grant_execute(&mut self, function: &'static str, to: &[SystemRole]) {
         for role in to {

@@ -51,3 +51,39 @@ fn up(script: &mut SystemScript<'_>) {
         &[Registrar],
     );
 }
+
+/// The control login ends a version of a key through [`DESTROY_TENANT_KEY`] alone.
+pub(super) const DESTRUCTION: SystemMigration = SystemMigration {
+    name: "m0031_key_destruction",
+    up: guard_destruction,
+    irreversible: "a key that is destroyed stays so",
+};
+
+/// Says whether it has destroyed the version: a retired one, when every value is known to be under a later one. A
+/// tenant that is ended loses its keys through `drop_tenant_schema`.
+pub(super) const DESTROY_TENANT_KEY: &str = "\
+CREATE FUNCTION destroy_tenant_key(p_tenant_id uuid, p_version integer) RETURNS boolean
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $fn$
+BEGIN
+    UPDATE public.tenant_keys AS k
+    SET state = 'destroyed', wrapped_key = NULL, destroyed_at = clock_timestamp()
+    WHERE k.tenant_id = p_tenant_id AND k.version = p_version AND k.state = 'retired'
+        AND EXISTS (
+            SELECT FROM public.tenant_keys AS later
+            WHERE later.tenant_id = p_tenant_id AND later.version > p_version AND later.state <> 'destroyed'
+                AND later.completed_at IS NOT NULL);
+    RETURN FOUND;
+END
+$fn$";
+
+fn guard_destruction(script: &mut SystemScript<'_>) {
+    script.sql(DESTROY_TENANT_KEY);
+    script.grant_execute("destroy_tenant_key(uuid, integer)", &[Control]);
+    // Without the time of the destruction no row can say that it is destroyed.
+    script.revoke("UPDATE", "tenant_keys", &[Control]);
+    script.grant(
+        "UPDATE (state, wrapped_key, provider, provider_key_id, completed_at, retired_at)",
+        "tenant_keys",
+        &[Control],
+    );
+}

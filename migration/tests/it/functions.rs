@@ -238,3 +238,40 @@ async fn a_right_that_the_role_was_given_elsewhere_does_not_keep_it() {
     assert_eq!(sqlstate(&mut control, &drop).await, None);
     assert_eq!(exists(&database, &schema).await, (false, false));
 }
+
+#[tokio::test]
+async fn the_control_login_destroys_no_key_that_is_needed() {
+    let database = TestDatabase::create().await;
+    let (id, _) = register(&database, "active").await;
+    let mut control = database.login(SystemRole::Control).await;
+    let insert = |version: i32| {
+        format!(
+            "INSERT INTO public.tenant_keys (tenant_id, version, wrapped_key, provider, provider_key_id, algorithm) \
+             VALUES ('{id}', {version}, 'x', 'file', 'k', 'aes-256-gcm')"
+        )
+    };
+    let change = |version: i32, set: &str| {
+        format!("UPDATE public.tenant_keys SET {set} WHERE tenant_id = '{id}' AND version = {version}")
+    };
+    let (retired, complete) = ("state = 'retired', retired_at = now()", "completed_at = now()");
+    let destroyed = "state = 'destroyed', wrapped_key = NULL, destroyed_at = now()";
+    for (statement, sqlstate_of, done) in [
+        (insert(1), None, false),
+        (change(1, destroyed), Some("42501"), false),
+        (change(1, "state = 'destroyed', wrapped_key = NULL"), Some("23514"), false),
+        (change(1, retired), None, false),
+        (insert(2), None, false),
+        (change(2, complete), None, true),
+    ] {
+        assert_eq!(sqlstate(&mut control, &statement).await.as_deref(), sqlstate_of, "{statement}");
+        let destroy = "SELECT public.destroy_tenant_key($1, 1)";
+        let said: bool = sqlx::query_scalar(destroy).bind(id).fetch_one(&mut control).await.unwrap();
+        assert_eq!(said, done, "after {statement}");
+    }
+    let active = "SELECT public.destroy_tenant_key($1, 2)";
+    let said: bool = sqlx::query_scalar(active).bind(id).fetch_one(&mut control).await.unwrap();
+    assert!(!said, "the active version");
+    let mut app = database.login(SystemRole::App).await;
+    let call = format!("SELECT public.destroy_tenant_key('{id}', 2)");
+    assert_eq!(sqlstate(&mut app, &call).await.as_deref(), Some("42501"));
+}
