@@ -1,7 +1,7 @@
 //! The application: command line, configuration, wiring, routes, and the one list of modules.
 //!
-//! It holds no rule of the domain. Entry points: [`cli::run`] for the program, [`server::Service`] for whoever
-//! runs the service inside another program, [`modules`] to see what is in it.
+//! It holds no rule of the domain. Entry points: [`program::run`] for a program, with modules of its own or without,
+//! [`server::Service`] for whoever runs the service inside another one, [`modules`] to see what is in it.
 
 pub mod accounts;
 pub mod charging;
@@ -9,6 +9,7 @@ pub mod checks;
 pub mod cli;
 pub mod config;
 mod dev;
+pub mod extension;
 pub mod gatekeeper;
 pub mod key_check;
 pub mod keys;
@@ -16,6 +17,7 @@ pub mod logins;
 pub mod mail;
 pub mod modules;
 pub mod observability;
+pub mod program;
 pub mod provision;
 pub mod routes;
 pub mod said;

@@ -8,6 +8,7 @@ use clinicx_tenancy::{Module, ModuleError, ModuleRegistry};
 use clinicx_web::{Api, ApiDefect, ApiInfo, Gatekeeper, HttpModule, Kit, KitOptions};
 
 use crate::{
+    extension::Extensions,
     gatekeeper::Gate,
     routes,
     wiring::{Platform, Slot},
@@ -23,17 +24,19 @@ const INFO: ApiInfo = ApiInfo {
 ///
 /// # Errors
 /// They do not fit together.
-pub fn registry() -> Result<ModuleRegistry, ModuleError> {
-    ModuleRegistry::new([
+pub fn registry(extensions: &Extensions) -> Result<ModuleRegistry, ModuleError> {
+    let own = [
         Module { name: "core", migrations: tenant::core::MIGRATIONS, facts: clinicx_core::FACTS },
         Module { name: "billing", migrations: tenant::billing::MIGRATIONS, facts: clinicx_billing::FACTS },
         Module { name: "dental", migrations: tenant::dental::MIGRATIONS, facts: clinicx_dental::FACTS },
-    ])
+    ];
+    ModuleRegistry::new(own.into_iter().chain(extensions.iter().map(|extension| extension.module)))
 }
 
 /// Returns the columns of every module whose values are sealed.
-pub fn sealed_columns() -> Vec<SealedColumn> {
-    [clinicx_core::sealed::COLUMNS, clinicx_dental::sealed::COLUMNS].concat()
+pub fn sealed_columns(extensions: &Extensions) -> Vec<SealedColumn> {
+    let own = [clinicx_core::sealed::COLUMNS, clinicx_dental::sealed::COLUMNS].concat();
+    own.into_iter().chain(extensions.iter().flat_map(|extension| extension.sealed_columns).copied()).collect()
 }
 
 /// Returns the routes.
@@ -72,9 +75,11 @@ fn http(slot: &Slot) -> Vec<HttpModule> {
 ///
 /// # Errors
 /// The first thing that does not fit.
-pub fn api(slot: &Slot) -> anyhow::Result<Api> {
-    let registry = registry()?;
-    let api: Result<Api, ApiDefect> = Api::new(&INFO, http(slot), registry.permissions());
+pub fn api(slot: &Slot, extensions: &Extensions) -> anyhow::Result<Api> {
+    let registry = registry(extensions)?;
+    let theirs = extensions.iter().flat_map(|extension| (extension.routes)(slot));
+    let modules: Vec<HttpModule> = http(slot).into_iter().chain(theirs).collect();
+    let api: Result<Api, ApiDefect> = Api::new(&INFO, modules, registry.permissions());
     Ok(api?)
 }
 
@@ -82,8 +87,8 @@ pub fn api(slot: &Slot) -> anyhow::Result<Api> {
 ///
 /// # Errors
 /// The operations do not fit together.
-pub fn openapi() -> anyhow::Result<serde_json::Value> {
-    Ok(api(&Slot::default())?.document().clone())
+pub fn openapi(extensions: &Extensions) -> anyhow::Result<serde_json::Value> {
+    Ok(api(&Slot::default(), extensions)?.document().clone())
 }
 
 /// Returns the kit that serves a platform.
@@ -116,5 +121,5 @@ pub fn kit_behind(platform: &Platform, gatekeeper: Arc<dyn Gatekeeper>) -> anyho
         system: Some(platform.app.clone()),
         ..KitOptions::new(platform.token_key, tokio::runtime::Handle::current())
     };
-    Ok(Kit::new(Arc::new(api(&slot)?), gatekeeper, options))
+    Ok(Kit::new(Arc::new(api(&slot, &platform.config.extensions)?), gatekeeper, options))
 }

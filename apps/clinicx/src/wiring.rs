@@ -90,7 +90,7 @@ impl Platform {
         let roles = role_names(config)?;
         let timeout = database.pool.acquire_timeout;
         let app = connect(&logins.app, database.system_connections, timeout).await?;
-        let modules = Arc::new(modules::registry()?);
+        let modules = Arc::new(modules::registry(&config.extensions)?);
         let name = ClusterName::parse(&database.cluster)
             .map_err(|error| anyhow::anyhow!("database.cluster {error}"))?;
         let cluster = Cluster::connect(cluster_options(config, &logins.app, name.clone()))

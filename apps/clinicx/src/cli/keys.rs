@@ -102,8 +102,10 @@ async fn carry_out(platform: &Platform, command: KeysCommand, output: &Output) -
         }
         KeysCommand::Destroy { tenant, key_version: version } => {
             let tenant = registry::get_by_slug(&platform.app, &tenant).await.map_err(said)?;
-            let destroyed =
-                platform.tenancy()?.destroy_key(&tenant, version, &modules::sealed_columns(), &by).await;
+            let destroyed = platform
+                .tenancy()?
+                .destroy_key(&tenant, version, &modules::sealed_columns(&platform.config.extensions), &by)
+                .await;
             destroyed.map_err(said)?;
             output.note(&format!("version {version} of {}'s data key is destroyed", tenant.slug));
             Ok(Outcome::Done)
@@ -150,9 +152,10 @@ async fn dry_run(
             if resumed || args.rewrap_only { active.version } else { active.version.saturating_add(1) };
         let values = match args.rewrap_only {
             true => 0,
-            false => {
-                tenancy.values_to_reseal(tenant, version, &modules::sealed_columns()).await.map_err(said)?
-            }
+            false => tenancy
+                .values_to_reseal(tenant, version, &modules::sealed_columns(&platform.config.extensions))
+                .await
+                .map_err(said)?,
         };
         let present = platform.data_keys.providers.primary().key_id().await?;
         let rewrapped =
@@ -227,8 +230,10 @@ async fn rotate(
 async fn total(platform: &Platform, begun: &[(&Tenant, Report)]) -> Result<usize, Failed> {
     let mut total = 0;
     for (tenant, report) in begun.iter().filter(|(_, report)| report.error.is_none()) {
-        let values =
-            platform.tenancy()?.values_to_reseal(tenant, report.version, &modules::sealed_columns()).await;
+        let values = platform
+            .tenancy()?
+            .values_to_reseal(tenant, report.version, &modules::sealed_columns(&platform.config.extensions))
+            .await;
         total += values.map_err(said)?;
     }
     Ok(usize::try_from(total).unwrap_or(usize::MAX))
@@ -244,7 +249,7 @@ async fn reseal(
     if report.error.is_some() {
         return Ok(report);
     }
-    let columns = modules::sealed_columns();
+    let columns = modules::sealed_columns(&platform.config.extensions);
     let resealed = platform.tenancy()?.reseal(tenant, &columns, by, || bar.step()).await;
     Ok(match resealed {
         Ok(done) => {

@@ -19,6 +19,8 @@ use clap::{Args, CommandFactory, Parser, Subcommand};
 
 pub use output::{Failed, Outcome, Output};
 
+use crate::extension::Extensions;
+
 /// The backend for clinics and dental practices, one PostgreSQL schema for each.
 #[derive(Debug, Parser)]
 #[command(name = "clinicx", version, propagate_version = true)]
@@ -88,7 +90,7 @@ pub enum Command {
 ///
 /// # Errors
 /// [`Failed`]: one line that says what happened and what to do next, and the exit code.
-pub async fn run(cli: Cli) -> Result<Outcome, Failed> {
+pub async fn run(cli: Cli, extensions: Extensions) -> Result<Outcome, Failed> {
     let output = Output::new(cli.global.json);
     if let Command::Completions { shell } = cli.command {
         let mut text = Vec::new();
@@ -97,9 +99,10 @@ pub async fn run(cli: Cli) -> Result<Outcome, Failed> {
         return Ok(Outcome::Done);
     }
     if matches!(cli.command, Command::Openapi) {
-        return openapi::run(&output);
+        return openapi::run(&output, &extensions);
     }
     let mut config = crate::config::load(cli.global.config.as_deref()).map_err(Failed::usage)?;
+    config.extensions = extensions;
     if !matches!(cli.command, Command::Dev(_) | Command::Serve(_)) {
         crate::dev::postgres::find(&mut config, &output)?;
     }

@@ -1,14 +1,14 @@
 //! `clinicx openapi`: the document, without a database.
 
 use super::{Failed, Outcome, Output};
-use crate::modules;
+use crate::{extension::Extensions, modules};
 
 /// Prints the OpenAPI document.
 ///
 /// # Errors
 /// The operations do not fit together.
-pub fn run(output: &Output) -> Result<Outcome, Failed> {
-    let document = modules::openapi()?;
+pub fn run(output: &Output, extensions: &Extensions) -> Result<Outcome, Failed> {
+    let document = modules::openapi(extensions)?;
     output.text(&format!("{document:#}\n"));
     Ok(Outcome::Done)
 }

@@ -14,6 +14,8 @@ use std::{net::IpAddr, path::PathBuf, time::Duration};
 use clinicx_persistence::{ApplyMode, ClusterKind};
 use serde::{Deserialize, Serialize};
 
+use crate::extension::Extensions;
+
 pub use cors::CorsConfig;
 pub use keys::{KeyProviderKind, KeysConfig, VaultConfig};
 pub use limits::{LimitsConfig, RateConfig, TenantLimitsConfig};
@@ -50,6 +52,9 @@ pub struct Config {
     pub mail: MailConfig,
     /// Logs.
     pub log: LogConfig,
+    /// What the program brings besides; nothing that a file could say.
+    #[serde(skip)]
+    pub extensions: Extensions,
 }
 
 /// How strict the start is.

@@ -396,10 +396,10 @@ async fn every_operation_meets_every_caller_as_the_table_says() {
     }
 
     // What is compiled in says the same, operation by operation.
-    let registry = modules::registry().unwrap();
+    let registry = modules::registry(&Default::default()).unwrap();
     let rules: Vec<&PermissionRule> = registry.permissions().collect();
     let mut compiled = Table::new();
-    for facts in modules::api(&Slot::default()).unwrap().operations() {
+    for facts in modules::api(&Slot::default(), &Default::default()).unwrap().operations() {
         let answers =
             callers().into_iter().map(|caller| ruled(facts.access, &facts.path, caller, &rules)).collect();
         let row = Row { needs: facts.access.as_str().to_owned(), answers };
@@ -450,7 +450,7 @@ fn the_document_in_the_repository_is_what_the_program_prints() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_document_that_is_served_is_the_one_that_is_printed() {
     let served = Api::anonymous().await.get("//openapi.json").await.expect(200);
-    assert!(served == modules::openapi().unwrap());
+    assert!(served == modules::openapi(&Default::default()).unwrap());
     assert_eq!(served["openapi"], "3.1.0");
 }
 

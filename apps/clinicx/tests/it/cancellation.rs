@@ -120,7 +120,7 @@ impl World {
 
 #[test]
 fn every_operation_of_a_tenant_is_swept() {
-    let api = clinicx::modules::api(&clinicx::wiring::Slot::default()).unwrap();
+    let api = clinicx::modules::api(&clinicx::wiring::Slot::default(), &Default::default()).unwrap();
     let inside = |access| matches!(access, Access::Tenant(_) | Access::AnyTenantMember);
     let offered = api.operations().filter(|operation| inside(operation.access)).map(|operation| operation.id);
     let offered: BTreeSet<&str> = offered.filter(|id| !ON_THE_SYSTEM_SCHEMA.contains(id)).collect();

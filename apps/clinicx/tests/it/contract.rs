@@ -74,7 +74,7 @@ impl World {
     async fn create() -> Self {
         let operator = Api::operator().await;
         let clinic = Clinic::with(json!({"modules": ["billing", "dental"]})).await;
-        Self { document: modules::openapi().unwrap(), clinic, operator }
+        Self { document: modules::openapi(&Default::default()).unwrap(), clinic, operator }
     }
 
     async fn send(&self, operation: &Operation, query: &str, body: Option<&Value>) -> Answer {
@@ -219,7 +219,7 @@ async fn dates_and_instants_are_of_the_years_1_to_9999_everywhere() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_said_in_the_callers_words_and_no_type_of_rust() {
     let world = World::create().await;
-    let api = modules::api(&Slot::default()).unwrap();
+    let api = modules::api(&Slot::default(), &Default::default()).unwrap();
     let kinds = [
         json!(null),
         json!(true),
@@ -324,7 +324,7 @@ fn every_code_that_the_source_names_has_a_text_in_every_language() {
         "let code = match error {",
     ];
     const SAYERS: [&str; 2] = ["fn code(&self) -> &'static str {", "fn code(self) -> &'static str {"];
-    let api = modules::api(&Slot::default()).unwrap();
+    let api = modules::api(&Slot::default(), &Default::default()).unwrap();
     let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
     let mut files = Vec::new();
     sources(&root.join("apps/clinicx/src"), &mut files);
@@ -366,5 +366,5 @@ fn no_input_says_that_null_is_what_an_absent_member_stands_for() {
             _ => {}
         }
     }
-    walk(&modules::openapi().unwrap(), "");
+    walk(&modules::openapi(&Default::default()).unwrap(), "");
 }

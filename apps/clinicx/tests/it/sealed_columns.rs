@@ -102,7 +102,7 @@ async fn every_column_of_words_is_sealed_or_known_not_to_be() {
     .await
     .unwrap();
     superuser.close().await.unwrap();
-    let sealed: BTreeSet<(&str, &str)> = clinicx::modules::sealed_columns()
+    let sealed: BTreeSet<(&str, &str)> = clinicx::modules::sealed_columns(&Default::default())
         .iter()
         .map(|column| (column.field.table, column.field.column))
         .collect();

@@ -71,7 +71,7 @@ async fn attempt(
 
 async fn sweep(mode: ApplyMode) {
     let platform = open_platform(mode).await;
-    let api = Arc::new(modules::api(&Slot::holding(platform.clone())).unwrap());
+    let api = Arc::new(modules::api(&Slot::holding(platform.clone()), &Default::default()).unwrap());
     let kit = modules::kit(&platform).unwrap();
     let mut bench = Bench::open(serve(&kit).await, platform.clone()).await;
     let facts: Vec<OperationFacts> = api.operations().collect();

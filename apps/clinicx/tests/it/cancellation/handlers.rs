@@ -359,7 +359,8 @@ async fn sweep(mode: ApplyMode, with_platform: bool) {
     let kit = modules::kit(&platform).unwrap();
     let ask = serve(&kit).await;
     let mut bench = Bench::open(ask, platform.clone()).await;
-    let offered: Vec<OperationFacts> = modules::api(&Slot::default()).unwrap().operations().collect();
+    let offered: Vec<OperationFacts> =
+        modules::api(&Slot::default(), &Default::default()).unwrap().operations().collect();
     let mut swept = BTreeSet::new();
     for facts in &offered {
         match PATHS.iter().find(|path| path.id == facts.id) {
