@@ -1,0 +1,8 @@
+//! Brackets: at most one on a tooth at a time.
+
+pub mod dto;
+pub mod entity;
+mod service;
+
+pub use dto::{BondBracket, Bracket, RemoveBracket};
+pub use service::{bond, list, remove};
