@@ -77,11 +77,7 @@ async fn bond(
     .await
 }
 
-async fn list_brackets(
-    cx: TenantCx,
-    Path(id): Path<PatientId>,
-    list: List<All>,
-) -> Result<Reply, ApiError> {
+async fn list_brackets(cx: TenantCx, Path(id): Path<PatientId>, list: List<All>) -> Result<Reply, ApiError> {
     let page = cx.read(async |tx, scope| Ok(bracket::list(tx, scope, id, &list.page).await?)).await?;
     Ok(Reply::page(&list, &page).showing([id]))
 }
@@ -115,11 +111,7 @@ async fn record_visit(
     .await
 }
 
-async fn list_visits(
-    cx: TenantCx,
-    Path(id): Path<PatientId>,
-    list: List<All>,
-) -> Result<Reply, ApiError> {
+async fn list_visits(cx: TenantCx, Path(id): Path<PatientId>, list: List<All>) -> Result<Reply, ApiError> {
     let page = cx.read(async |tx, scope| Ok(visit::list(tx, scope, id, &list.page).await?)).await?;
     Ok(Reply::page(&list, &page).showing([id]))
 }

@@ -82,8 +82,7 @@ async fn a_module_from_outside_is_one_of_the_clinics_modules() {
     config.log.filter = "off".to_owned();
     cli::migrate::system(&config).await.unwrap();
     let service = Service::start(&config).await.unwrap();
-    let anonymous =
-        Api { base: format!("http://{}", service.address()), token: None, client: Client::new() };
+    let anonymous = Api { base: format!("http://{}", service.address()), token: None, client: Client::new() };
     let operator = anonymous.log_in(EMAIL).await;
 
     // A module brings what it requires.
@@ -112,7 +111,8 @@ async fn a_module_from_outside_is_one_of_the_clinics_modules() {
     assert_eq!(page["items"], json!([recorded]));
     // What the module has shown and changed stands in the clinic's audit.
     let (_, trail) = braces.get("/audit-logs?limit=200").await;
-    for action in ["orthodontic_bracket.bonded", "orthodontic_bracket.removed", "orthodontic_visit.recorded"] {
+    for action in ["orthodontic_bracket.bonded", "orthodontic_bracket.removed", "orthodontic_visit.recorded"]
+    {
         assert!(trail["items"].as_array().unwrap().iter().any(|row| row["action"] == action), "{action}");
     }
 
@@ -122,7 +122,8 @@ async fn a_module_from_outside_is_one_of_the_clinics_modules() {
     let brackets = format!("/patients/{patient}/brackets");
     let (status, problem) = plain.get(&brackets).await;
     assert_eq!((status, &problem["code"]), (403, &json!("module_not_enabled")), "{problem}");
-    let (status, enabled) = operator.post("/platform/tenants/plain/modules", json!({"module": "orthodontics"})).await;
+    let (status, enabled) =
+        operator.post("/platform/tenants/plain/modules", json!({"module": "orthodontics"})).await;
     assert!(status < 300, "{status} {enabled}");
     // Every process follows within seconds; this one at once.
     let (status, page) = plain.get(&brackets).await;

@@ -23,7 +23,12 @@ pub const NAME: &str = "orthodontics";
 pub const MODULE: Module = Module {
     name: NAME,
     migrations: migrations::MIGRATIONS,
-    facts: ModuleFacts { permissions: permission::RULES, events: event::ALL, flags: &[], configurations: &[] },
+    facts: ModuleFacts {
+        permissions: permission::RULES,
+        events: event::ALL,
+        flags: &[],
+        configurations: &[],
+    },
 };
 
 clinicx_types::typed_id! {

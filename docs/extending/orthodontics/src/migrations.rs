@@ -4,7 +4,7 @@ use clinicx_migration::tenant::{
     Down, ModuleMigrations, TenantMigration,
     script::{Script, col},
 };
-use sea_orm::sea_query::{Expr, Index, IntoIden, Table};
+use sea_orm::sea_query::{ConditionalStatement, Expr, Index, IntoIden, Table};
 
 /// The module's migrations; it stands on the charts of `dental`.
 pub const MIGRATIONS: ModuleMigrations =

@@ -5,6 +5,7 @@ use clinicx_core::PatientId;
 use clinicx_dental::tooth::Tooth;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use validator::Validate;
 
 use super::entity::{BracketKind, Model};
 use crate::BracketId;
@@ -49,7 +50,7 @@ impl From<Model> for Bracket {
 }
 
 /// A bracket is bonded.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct BondBracket {
     /// The tooth (ISO 3950).
@@ -61,7 +62,7 @@ pub struct BondBracket {
 }
 
 /// A bracket is taken off.
-#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct RemoveBracket {
     /// On which day; today unless said otherwise.

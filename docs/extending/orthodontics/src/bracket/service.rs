@@ -115,7 +115,9 @@ pub async fn list(
 fn past_day(scope: &TenantScope, day: Option<NaiveDate>, pointer: &str) -> Result<NaiveDate, CoreError> {
     let today = local_time::local_date(scope.now(), scope.time_zone);
     match day {
-        Some(day) if day > today => Err(CoreError::invalid(pointer, "in_future", "must not lie in the future")),
+        Some(day) if day > today => {
+            Err(CoreError::invalid(pointer, "in_future", "must not lie in the future"))
+        }
         day => Ok(day.unwrap_or(today)),
     }
 }

@@ -3,7 +3,9 @@
 use clinicx_core::{CoreError, PatientId, change, local_time, paging, patient, staff, validation};
 use clinicx_persistence::{TenantScope, TenantScoped, TenantTransaction};
 use clinicx_types::page::{Page, PageRequest};
-use sea_orm::{ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect};
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+};
 
 use super::{
     dto::{RecordVisit, Visit},
