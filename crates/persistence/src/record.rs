@@ -66,5 +66,7 @@ pub async fn record(tx: &TenantTransaction, scope: &TenantScope, change: Change)
            INSERT INTO outbox (id, event_type, aggregate, aggregate_id, payload, created_at)
            VALUES ({id}, {event}, {aggregate}, {aggregate_id}, {payload}, {now})"#
     );
-    tx.execute_raw(statement).await.map(|_| ())
+    tx.execute_raw(statement).await?;
+    tx.transaction().note(patient_id);
+    Ok(())
 }

@@ -7,6 +7,7 @@ use sea_orm::{
     AccessMode, ConnectionTrait, DbBackend, DbErr, ExecResult, IsolationLevel, QueryResult, Statement,
     StreamTrait, TransactionError, TransactionOptions, TransactionSession, TransactionTrait,
 };
+use uuid::Uuid;
 
 use crate::{
     pool::Pool,
@@ -156,7 +157,13 @@ impl TenantTransaction {
         self.level.end(End::Rollback).await.map_err(Trouble::exec)
     }
 
-    fn transaction(&self) -> &Transaction {
+    /// Returns the changes that [`record`](crate::record::record) has left rows for in the whole transaction and that
+    /// no savepoint has undone: of each the patient whom it concerns.
+    pub fn recorded(&self) -> Vec<Option<Uuid>> {
+        self.transaction().recorded()
+    }
+
+    pub(crate) fn transaction(&self) -> &Transaction {
         self.level.transaction()
     }
 }

@@ -6,6 +6,7 @@ use clinicx_types::sabotage::{Bug, planted};
 use futures_util::StreamExt;
 use sea_orm::{QueryResult, Statement};
 use tokio::sync::MutexGuard;
+use uuid::Uuid;
 
 use crate::{
     pool::Lease,
@@ -29,7 +30,7 @@ pub(crate) struct Transaction {
 #[derive(Default)]
 struct Marks {
     /// The savepoints that are open, the outermost first.
-    open: Vec<u32>,
+    open: Vec<Savepoint>,
     /// How many savepoints there have been; each has a name of its own.
     opened: u32,
     /// The outermost savepoint that was dropped without an end: it is undone before anything else runs.
@@ -38,11 +39,32 @@ struct Marks {
     streaming: bool,
     /// The transaction itself was dropped.
     abandoned: bool,
+    /// The changes that were recorded in it and not undone: the patient whom each concerns.
+    recorded: Vec<Option<Uuid>>,
+}
+
+/// A savepoint that is open.
+struct Savepoint {
+    number: u32,
+    /// How many changes had been recorded before it.
+    recorded: usize,
 }
 
 impl Marks {
     fn position(&self, savepoint: u32) -> Option<usize> {
-        self.open.iter().position(|open| *open == savepoint)
+        self.open.iter().position(|open| open.number == savepoint)
+    }
+
+    fn innermost(&self) -> Option<u32> {
+        self.open.last().map(|open| open.number)
+    }
+
+    /// Forgets a savepoint that was undone, with what is inside it and what was recorded since.
+    fn undone(&mut self, savepoint: u32) {
+        let Some(position) = self.position(savepoint) else { return };
+        if let Some(undone) = self.open.drain(position..).next() {
+            self.recorded.truncate(undone.recorded);
+        }
     }
 }
 
@@ -97,7 +119,7 @@ impl Transaction {
     /// Opens a savepoint in another, or in the transaction itself.
     async fn savepoint(&self, outer: Option<u32>) -> Result<u32, Trouble> {
         let (mut place, mut lease) = self.enter().await?;
-        if self.marks().open.last().copied() != outer {
+        if self.marks().innermost() != outer {
             self.leave(&mut place, lease, Ok(())).await.map_err(Trouble::Run)?;
             return Err(Trouble::Refused("a savepoint beside another that is still open"));
         }
@@ -108,14 +130,16 @@ impl Transaction {
         };
         let opened = lease.simple(format!("SAVEPOINT level_{inner}")).await;
         self.leave(&mut place, lease, opened).await.map_err(Trouble::Run)?;
-        self.marks().open.push(inner);
+        let mut marks = self.marks();
+        let recorded = marks.recorded.len();
+        marks.open.push(Savepoint { number: inner, recorded });
         Ok(inner)
     }
 
     /// Ends a savepoint, or the transaction itself.
     async fn end(&self, savepoint: Option<u32>, end: End) -> Result<(), Trouble> {
         let (mut place, mut lease) = self.enter().await?;
-        if self.marks().open.last().copied() != savepoint {
+        if self.marks().innermost() != savepoint {
             self.leave(&mut place, lease, Ok(())).await.map_err(Trouble::Run)?;
             return Err(Trouble::Refused("an end while a savepoint inside is still open"));
         }
@@ -131,7 +155,10 @@ impl Transaction {
             End::Rollback => lease.simple(undo(savepoint)).await,
         };
         self.leave(&mut place, lease, ended).await.map_err(Trouble::Run)?;
-        self.marks().open.pop();
+        match end {
+            End::Commit => drop(self.marks().open.pop()),
+            End::Rollback => self.marks().undone(savepoint),
+        }
         Ok(())
     }
 
@@ -165,10 +192,7 @@ impl Transaction {
         let undone = self.marks().undo.take();
         if let Some(savepoint) = undone {
             lease.simple(undo(savepoint)).await.map_err(Trouble::Run)?;
-            let mut marks = self.marks();
-            if let Some(position) = marks.position(savepoint) {
-                marks.open.truncate(position);
-            }
+            self.marks().undone(savepoint);
         }
         Ok((place, lease))
     }
@@ -189,6 +213,16 @@ impl Transaction {
             **place = Some(lease);
         }
         result
+    }
+
+    /// Notes that a change was recorded, and the patient whom it concerns.
+    pub(crate) fn note(&self, patient: Option<Uuid>) {
+        self.marks().recorded.push(patient);
+    }
+
+    /// Returns what was noted and not undone.
+    pub(crate) fn recorded(&self) -> Vec<Option<Uuid>> {
+        self.marks().recorded.clone()
     }
 
     fn marks(&self) -> std::sync::MutexGuard<'_, Marks> {

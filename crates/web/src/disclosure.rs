@@ -28,8 +28,11 @@ const MAX_NAME_BYTES: usize = 40;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trace {
     /// Nothing: it shows no patient's data, or it is a change, whose transaction has its own row.
+    ///
+    /// An answer of a change that shows a patient whom no recorded change concerns leaves a row all the same.
     Nothing,
     /// A row that names the patients whom the answer shows, who are of this kind of record: `patient`, `appointment`.
+    /// A change leaves it for those whom none of its own rows concerns.
     Patients(&'static str),
     /// A row that says that somebody has looked at this kind of thing.
     Look(&'static str),
@@ -77,6 +80,14 @@ pub(crate) fn default_of(is_read: bool, access: Access) -> Option<Trace> {
     }
 }
 
+/// What a row says was done, to what, and whom the answer has shown.
+struct Look {
+    action: String,
+    entity: &'static str,
+    entity_id: Option<Uuid>,
+    patients: Option<Vec<Uuid>>,
+}
+
 /// Leaves the row of a handler's answer and gives the answer back; without the row there is none.
 pub(crate) async fn leave(incoming: &Incoming, reply: Reply) -> Result<Reply, ApiError> {
     let request = &incoming.cx.0;
@@ -84,22 +95,14 @@ pub(crate) async fn leave(incoming: &Incoming, reply: Reply) -> Result<Reply, Ap
         return Ok(reply);
     };
     let operation = &request.operation;
-    let (action, entity) = match operation.trace {
-        // The first answer's row was its change's; whoever gets the answer again has seen it again.
-        Trace::Nothing if is_repeated(operation, &reply) => ("answer.repeated".to_owned(), "operation"),
-        Trace::Nothing => return Ok(reply),
-        Trace::Patients(entity) | Trace::Look(entity) => {
-            (format!("{entity}.{}", if operation.shape.list { "listed" } else { "read" }), entity)
-        }
+    let Some(look) = look(operation, entity_id(incoming), &reply)? else {
+        return Ok(reply);
     };
-    if matches!(operation.trace, Trace::Patients(_)) && reply.shown.is_none() {
-        return Err(ApiError::internal("the answer does not say which patients it shows"));
-    }
     let disclosure = Disclosure {
-        action,
-        entity,
-        entity_id: entity_id(incoming),
-        patients: reply.shown.clone(),
+        action: look.action,
+        entity: look.entity,
+        entity_id: look.entity_id,
+        patients: look.patients,
         is_list: operation.shape.list,
         operation: operation.id,
         filters: filters(operation, incoming.http.query_string()),
@@ -111,6 +114,36 @@ pub(crate) async fn leave(incoming: &Incoming, reply: Reply) -> Result<Reply, Ap
         source: request.source,
     };
     request.kit.gatekeeper().disclosed(disclosure).await.map(|()| reply)
+}
+
+/// Works out what an answer leaves.
+fn look(operation: &Checked, id: Option<Uuid>, reply: &Reply) -> Result<Option<Look>, ApiError> {
+    let seen = |entity: &'static str, entity_id: Option<Uuid>, patients: Option<Vec<Uuid>>| {
+        let action = format!("{entity}.{}", if operation.shape.list { "listed" } else { "read" });
+        Some(Look { action, entity, entity_id, patients })
+    };
+    if is_repeated(operation, reply) {
+        // The first answer's row was its change's; whoever gets the answer again has seen it again.
+        let (action, patients) = ("answer.repeated".to_owned(), reply.shown.clone());
+        return Ok(Some(Look { action, entity: "operation", entity_id: id, patients }));
+    }
+    if matches!(operation.trace, Trace::Patients(_)) && reply.shown.is_none() {
+        return Err(ApiError::internal("the answer does not say which patients it shows"));
+    }
+    if is_read(&operation.method, operation.idempotency) {
+        return Ok(match operation.trace {
+            Trace::Nothing => None,
+            Trace::Patients(entity) | Trace::Look(entity) => seen(entity, id, reply.shown.clone()),
+        });
+    }
+    let unrecorded = reply.unrecorded();
+    Ok(match (operation.trace, unrecorded.as_slice()) {
+        (Trace::Look(entity), _) => seen(entity, id, reply.shown.clone()),
+        (Trace::Nothing | Trace::Patients(_), []) => None,
+        (Trace::Patients(entity), _) => seen(entity, id, Some(unrecorded)),
+        (Trace::Nothing, [one]) => seen("patient", Some(*one), Some(unrecorded)),
+        (Trace::Nothing, _) => seen("patient", None, Some(unrecorded)),
+    })
 }
 
 /// Tells whether an operation is a read.

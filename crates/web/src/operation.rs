@@ -204,7 +204,8 @@ impl Operation {
     }
 
     /// Says that it shows patients' data, in this kind of record: each answer says whose by [`Reply::showing`] and
-    /// leaves an audit row before it is given.
+    /// leaves an audit row before it is given. Of a change, an answer leaves it for patients whom none of the changes
+    /// concerns that its transaction has recorded: a change that changes nothing is a read.
     pub fn shows_patients(self, entity: &'static str) -> Self {
         Self { trace: Some(Trace::Patients(entity)), ..self }
     }

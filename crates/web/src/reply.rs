@@ -21,6 +21,8 @@ pub struct Reply {
     pub(crate) headers: Vec<(header::HeaderName, String)>,
     /// The patients whom it shows.
     pub(crate) shown: Option<Vec<Uuid>>,
+    /// The changes that its transaction has recorded: of each the patient whom it concerns.
+    pub(crate) recorded: Vec<Option<Uuid>>,
     /// The tenant that it is about, when the token does not name it.
     pub(crate) concerns: Option<TenantId>,
 }
@@ -153,6 +155,17 @@ impl Reply {
         self.status
     }
 
+    /// Says which changes its transaction has recorded.
+    pub(crate) fn after(self, recorded: Vec<Option<Uuid>>) -> Self {
+        Self { recorded, ..self }
+    }
+
+    /// Returns the patients whom it shows and whom none of the recorded changes concerns.
+    pub(crate) fn unrecorded(&self) -> Vec<Uuid> {
+        let shown = self.shown.iter().flatten().copied();
+        shown.filter(|patient| !self.recorded.contains(&Some(*patient))).collect()
+    }
+
     fn empty(status: StatusCode) -> Self {
         Self {
             status,
@@ -161,6 +174,7 @@ impl Reply {
             location: None,
             headers: Vec::new(),
             shown: None,
+            recorded: Vec::new(),
             concerns: None,
         }
     }

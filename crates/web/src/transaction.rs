@@ -136,7 +136,7 @@ where
         return with_key(cx, tx, key, operation).await;
     }
     let outcome = operation(&tx, cx.scope()).await.and_then(|reply| render(cx, &reply).map(|_| reply));
-    match outcome {
+    match outcome.map(|reply| reply.after(tx.recorded())) {
         Ok(reply) => tx.commit().await.map(|()| reply).map_err(|error| ApiError::database(&error)),
         Err(error) => {
             undo(tx).await;
@@ -175,7 +175,7 @@ where
     {
         Ok((reply, rendered)) => {
             point.commit().await.map_err(database)?;
-            (rendered, Ok(reply))
+            (rendered, Ok(reply.after(tx.recorded())))
         }
         Err(error) if idempotency::is_lasting(&error) => {
             point.rollback().await.map_err(database)?;

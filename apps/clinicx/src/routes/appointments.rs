@@ -33,6 +33,7 @@ pub fn module(slot: &Slot) -> HttpModule {
                  `duration_minutes` or by the service.",
             )
             .access(write)
+            .shows_patients("appointment")
             .answers::<Appointment>(201)
             .errors(TIME_REFUSALS)
             .handler(move |cx: TenantCx, body: Body<BookAppointment>| book(booking.clone(), cx, body)),
@@ -52,6 +53,7 @@ pub fn module(slot: &Slot) -> HttpModule {
         Operation::patch("/appointments/{id}", "update_appointment")
             .summary("Change an appointment's reason, comment or priority")
             .access(write)
+            .shows_patients("appointment")
             .answers::<Appointment>(200)
             .errors(&["not_found"])
             .handler(move |cx: TenantCx, id: Path<AppointmentId>, body: Body<UpdateAppointment>| {
@@ -60,6 +62,7 @@ pub fn module(slot: &Slot) -> HttpModule {
         Operation::transition("/appointments/{id}/reschedule", "reschedule_appointment")
             .summary("Move an appointment in time, to another room or to another member of staff")
             .access(write)
+            .shows_patients("appointment")
             .answers::<Appointment>(200)
             .errors(&["not_found"])
             .errors(TIME_REFUSALS)
@@ -146,6 +149,7 @@ fn transition(
     Operation::transition(path, id)
         .summary(summary)
         .access(Access::Tenant(APPOINTMENT_WRITE))
+        .shows_patients("appointment")
         .answers::<Appointment>(200)
         .errors(&["not_found", "wrong_time"])
         .errors(TIME_REFUSALS)

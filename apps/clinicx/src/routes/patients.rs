@@ -24,6 +24,7 @@ pub fn module(slot: &Slot) -> HttpModule {
         Operation::post("/patients", "create_patient")
             .summary("Register a patient")
             .access(write)
+            .shows_patients("patient")
             .answers::<Patient>(201)
             .errors(&["identifier_taken"])
             .handler(move |cx: TenantCx, body: Body<CreatePatient>| create(creating.clone(), cx, body)),
@@ -48,6 +49,7 @@ pub fn module(slot: &Slot) -> HttpModule {
             .summary("Change a patient's details")
             .description("An absent field stays as it is; `null` clears it; an array replaces the one before.")
             .access(write)
+            .shows_patients("patient")
             .answers::<Patient>(200)
             .errors(&["not_found", "patient_merged", "patient_erased", "identifier_taken"])
             .handler(move |cx: TenantCx, id: Path<PatientId>, body: Body<UpdatePatient>| {

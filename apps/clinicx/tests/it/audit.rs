@@ -1,5 +1,8 @@
 //! The audit over HTTP: what leaves a row, and who sees it.
 
+use clinicx_persistence::record::{Change, record};
+use clinicx_testing::TestTenant;
+use clinicx_types::module::EventType;
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -59,6 +62,71 @@ async fn every_read_of_a_patient_leaves_a_row_that_the_patient_is_found_by() {
     }
     let (request, _) = ask(&clinic.admin, Method::GET, "/patients?q=reader&limit=5").await;
     assert_eq!(row_of(&clinic, request).await["after"]["filters"], json!(["limit", "q"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_change_that_changes_nothing_leaves_the_row_of_a_read() {
+    let clinic = Clinic::create().await;
+    let (patient, staff) = (clinic.patient("Same").await, clinic.staff().await);
+    let id = patient["id"].as_str().unwrap();
+    let start = "2031-01-06T10:00:00Z";
+    let booking = json!({"patient_id": id, "staff_id": staff["id"], "start": start, "duration_minutes": 20});
+    let appointment = clinic.admin.post("/appointments", booking).await.expect(201);
+    let (at, appointment) = (json!({"start": start}), appointment["id"].as_str().unwrap());
+    let cases = [
+        (Method::PATCH, format!("/patients/{id}"), json!({}), "patient.read", id),
+        (Method::PATCH, format!("/patients/{id}"), json!({"family_name": "Same"}), "patient.read", id),
+        (Method::PATCH, format!("/appointments/{appointment}"), json!({}), "appointment.read", appointment),
+        (Method::POST, format!("/appointments/{appointment}/reschedule"), at, "appointment.read", appointment),
+    ];
+    for (method, path, body, action, entity_id) in cases {
+        let request = Uuid::new_v4();
+        let asked = clinic.admin.request(method, &path).header("If-Match", "*").json(&body);
+        let answer = clinic.admin.send(asked.header("X-Request-ID", request.to_string())).await;
+        assert_eq!(answer.expect(200)["version"], 1, "{path}");
+        let row = row_of(&clinic, request).await;
+        assert_eq!((&row["action"], &row["entity_id"]), (&json!(action), &json!(entity_id)), "{path}");
+        assert_eq!(row["patient_id"], *id, "{path}");
+    }
+    // What changes something has its own row, and no other.
+    let request = Uuid::new_v4();
+    let asked = clinic.admin.request(Method::PATCH, &format!("/patients/{id}")).header("If-Match", "*");
+    let asked = asked.header("X-Request-ID", request.to_string()).json(&json!({"family_name": "Other"}));
+    clinic.admin.send(asked).await.expect(200);
+    assert_eq!(row_of(&clinic, request).await["action"], "patient.updated");
+}
+
+#[tokio::test]
+async fn what_a_savepoint_undoes_was_not_recorded() {
+    let tenant = TestTenant::builder().create().await;
+    let change = |patient: u128| Change {
+        event: EventType("patient.updated"),
+        aggregate: "patient",
+        aggregate_id: Uuid::from_u128(patient),
+        patient_id: Some(Uuid::from_u128(patient)),
+        before: None,
+        after: None,
+        payload: Value::Null,
+    };
+    let patients = |numbers: &[u128]| -> Vec<_> {
+        numbers.iter().map(|number| Some(Uuid::from_u128(*number))).collect()
+    };
+    let tx = tenant.connection.begin().await.unwrap();
+    record(&tx, &tenant.scope, change(1)).await.unwrap();
+    let point = tx.savepoint().await.unwrap();
+    record(&point, &tenant.scope, change(2)).await.unwrap();
+    assert_eq!(tx.recorded(), patients(&[1, 2]));
+    point.rollback().await.unwrap();
+    assert_eq!(tx.recorded(), patients(&[1]));
+    let point = tx.savepoint().await.unwrap();
+    record(&point, &tenant.scope, change(3)).await.unwrap();
+    point.commit().await.unwrap();
+    let dropped = tx.savepoint().await.unwrap();
+    record(&dropped, &tenant.scope, change(4)).await.unwrap();
+    drop(dropped);
+    record(&tx, &tenant.scope, change(5)).await.unwrap();
+    assert_eq!(tx.recorded(), patients(&[1, 3, 5]));
+    tx.rollback().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -5,9 +5,9 @@ use clinicx_types::{
     id::{SessionId, UserId},
     uuid::Uuid,
 };
-use clinicx_web::{Access, Api, ApiError, HttpModule, Operation, Reply, TenantCx};
+use clinicx_web::{Access, Api, ApiError, HttpModule, Operation, Path, Reply, TenantCx};
 
-use crate::module::{Client, INFO, RULES, THING_READ, get_as, module, with};
+use crate::module::{Client, INFO, RULES, THING_READ, THING_WRITE, get_as, module, with};
 
 const ONE: &str = "/api/v1/things/00000000-0000-0000-0000-000000000001";
 
@@ -62,6 +62,44 @@ async fn what_shows_nobody_leaves_nothing() {
         assert_eq!(client.send(get_as("doctor", path)).await.status, status, "{path}");
     }
     assert!(client.disclosures().is_empty());
+}
+
+#[actix_web::test]
+async fn a_change_that_shows_whom_it_has_not_recorded_is_a_read() {
+    let write = Access::Tenant(THING_WRITE);
+    let shown = |patients: &'static [u128]| {
+        async move |_: TenantCx, _: Path<Uuid>| {
+            Ok::<_, ApiError>(
+                Reply::no_content().showing(patients.iter().map(|id| Uuid::from_u128(*id)).collect::<Vec<_>>()),
+            )
+        }
+    };
+    let extra = HttpModule::new("extra", "Extra").operations([
+        Operation::patch("/one/{id}", "one").access(write).answers_empty(204).handler(shown(&[5])),
+        Operation::patch("/two/{id}", "two").access(write).answers_empty(204).handler(shown(&[6, 5])),
+        Operation::patch("/none/{id}", "none").access(write).answers_empty(204).handler(shown(&[])),
+        Operation::patch("/said/{id}", "said")
+            .access(write)
+            .shows_patients("thing")
+            .answers_empty(204)
+            .handler(shown(&[5])),
+    ]);
+    let client = Client::of(Api::new(&INFO, [module(), extra], RULES.iter()).unwrap());
+    let (one, five) = (Uuid::from_u128(1), Uuid::from_u128(5));
+    for (path, expected) in [
+        ("one", Some(("patient.read", Some(five), vec![five]))),
+        ("two", Some(("patient.read", None, vec![five, Uuid::from_u128(6)]))),
+        ("none", None),
+        ("said", Some(("thing.read", Some(one), vec![five]))),
+    ] {
+        let uri = format!("/api/v1/{path}/{one}");
+        let request = with("doctor", actix_web::test::TestRequest::patch().uri(&uri));
+        assert_eq!(client.send(request.insert_header(("If-Match", "*"))).await.status, 204, "{path}");
+        let left = client.disclosures();
+        let left: Vec<_> =
+            left.iter().map(|row| (row.action.as_str(), row.entity_id, row.patients.clone().unwrap())).collect();
+        assert_eq!(left, expected.into_iter().collect::<Vec<_>>(), "{path}");
+    }
 }
 
 #[actix_web::test]
