@@ -46,6 +46,37 @@ async fn a_grant_opens_the_tenant_and_the_tenant_sees_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn whatever_is_looked_at_under_a_grant_leaves_a_row() {
+    let (operator, clinic) = (Api::operator().await, Clinic::create().await);
+    let (grant, guest) = let_in(&operator, &clinic.slug).await;
+    let looks = [
+        ("/users", "list_users", "operation.listed"),
+        ("/staff", "list_staff", "operation.listed"),
+        ("/invitations", "list_invitations", "operation.listed"),
+        ("/break-glass-grants", "list_break_glass_grants", "operation.listed"),
+        ("/rooms", "list_rooms", "operation.listed"),
+        ("/services", "list_services", "operation.listed"),
+        ("/feature-flags", "", ""),
+        ("/auth/sessions", "", ""),
+        ("/auth/me", "", ""),
+    ];
+    for (path, operation, action) in looks {
+        let request = Uuid::new_v4();
+        let asked = guest.request(Method::GET, path).header("X-Request-ID", request.to_string());
+        guest.send(asked).await.expect(200);
+        let audit = clinic.admin.get("/audit-logs?limit=200").await.expect(200);
+        let rows = audit["items"].as_array().unwrap().iter();
+        let of_it: Vec<_> = rows.filter(|row| row["request_id"] == json!(request)).collect();
+        let [row] = of_it.as_slice() else { panic!("{path}: {of_it:?}") };
+        assert_eq!((&row["break_glass_id"], &row["entity"]), (&grant["id"], &json!("operation")), "{path}");
+        if !operation.is_empty() {
+            let said = (&row["action"], &row["after"]["operation"]);
+            assert_eq!(said, (&json!(action), &json!(operation)), "{path}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_would_outlive_a_grant_is_closed_to_it() {
     let (operator, clinic, other) = (Api::operator().await, Clinic::create().await, Clinic::create().await);
     let (_, guest) = let_in(&operator, &clinic.slug).await;

@@ -103,6 +103,20 @@ async fn a_change_that_shows_whom_it_has_not_recorded_is_a_read() {
 }
 
 #[actix_web::test]
+async fn whatever_an_operator_with_a_grant_looks_at_leaves_a_row() {
+    let client = Client::new();
+    for path in ["/api/v1/weight?grams=1", "/api/v1/me"] {
+        assert_eq!(client.send(get_as("guest", path)).await.status, 200, "{path}");
+        let left = client.disclosures();
+        let [one] = left.as_slice() else { panic!("{path}: {left:?}") };
+        assert_eq!((one.action.as_str(), one.entity), ("operation.read", "operation"), "{path}");
+        assert_eq!(one.grant_id.map(|id| id.uuid()), Some(Uuid::from_u128(11)), "{path}");
+    }
+    assert_eq!(client.send(get_as("guest", ONE)).await.status, 200);
+    assert_eq!(client.disclosures().len(), 1, "one row for one answer");
+}
+
+#[actix_web::test]
 async fn without_its_row_there_is_no_answer() {
     let client = Client::new();
     client.break_audit();

@@ -12,14 +12,15 @@ use actix_web::http::StatusCode;
 use async_trait::async_trait;
 use clinicx_persistence::{TenantConnection, TenantTarget};
 use clinicx_types::{
-    id::{SessionId, TenantId, UserId},
+    id::{BreakGlassGrantId, SessionId, TenantId, UserId},
     name::{ClusterName, ModuleName, TenantSlug},
     permission::Role,
     uuid::Uuid,
 };
 use clinicx_web::{ApiError, Caller, Denial, Disclosure, Gatekeeper, TenantEntry, TenantLimits};
 
-/// Knows the tokens `doctor`, `accountant`, `operator`, `suspended` and `purged`, named after who shows them.
+/// Knows the tokens `doctor`, `accountant`, `guest` (an operator with a grant), `operator`, `suspended` and `purged`,
+/// named after who shows them.
 #[derive(Default)]
 pub(crate) struct FakeGatekeeper {
     pub(crate) denials: Mutex<Vec<&'static str>>,
@@ -38,6 +39,7 @@ impl Gatekeeper for FakeGatekeeper {
         let (tenant, roles) = match token {
             "doctor" => (Some(CLINIC), vec![Role::Doctor]),
             "accountant" => (Some(CLINIC), vec![Role::Accountant]),
+            "guest" => (Some(CLINIC), vec![Role::Doctor]),
             "suspended" => (Some(SUSPENDED), vec![Role::Owner]),
             "purged" => (Some(PURGED), vec![Role::Owner]),
             "operator" => (None, vec![]),
@@ -50,7 +52,7 @@ impl Gatekeeper for FakeGatekeeper {
             tenant_id: tenant.map(|id| TenantId::new(Uuid::from_u128(id))),
             operator: token == "operator",
             roles,
-            grant_id: None,
+            grant_id: (token == "guest").then(|| BreakGlassGrantId::new(Uuid::from_u128(11))),
             must_enrol: false,
         })
     }
