@@ -34,6 +34,9 @@ pub enum KeysCommand {
         /// The version of the key
         #[arg(long, value_name = "VERSION")]
         key_version: u16,
+        /// Do not ask for the slug again
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -100,8 +103,15 @@ async fn carry_out(platform: &Platform, command: KeysCommand, output: &Output) -
             }
             rotate(platform, &tenants, &args, &by, output).await
         }
-        KeysCommand::Destroy { tenant, key_version: version } => {
+        KeysCommand::Destroy { tenant, key_version: version, yes } => {
             let tenant = registry::get_by_slug(&platform.app, &tenant).await.map_err(said)?;
+            if !yes {
+                let what = format!(
+                    "destroying version {version} of {}'s data key makes unreadable what backups hold under it",
+                    tenant.slug
+                );
+                output.confirm(&what, "the tenant's slug", tenant.slug.as_str())?;
+            }
             let destroyed = platform
                 .tenancy()?
                 .destroy_key(&tenant, version, &modules::sealed_columns(&platform.config.extensions), &by)

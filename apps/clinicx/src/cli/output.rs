@@ -1,6 +1,6 @@
 //! What a command says: tables for people, JSON for programs, one line for an error.
 
-use std::io::{IsTerminal, Write};
+use std::io::{BufRead, IsTerminal, Write};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -86,6 +86,26 @@ impl Output {
     /// Prints a line about how far the work is, on the error stream.
     pub fn progress(&self, text: &str) {
         let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    /// Asks for a word before something is destroyed for good; `what` says what, as a sentence without its end.
+    ///
+    /// # Errors
+    /// Nobody can be asked: wrong usage, which names `--yes`; another word was typed.
+    pub fn confirm(&self, what: &str, name: &str, word: &str) -> Result<(), Failed> {
+        if !self.is_interactive() {
+            return Err(Failed::usage(anyhow::anyhow!(
+                "{what} for good; say --yes when there is nobody to ask"
+            )));
+        }
+        self.progress(&format!("Beware: {what} for good. Type {name} to go on:"));
+        let mut line = String::new();
+        std::io::stdin().lock().read_line(&mut line)?;
+        if line.trim() == word {
+            Ok(())
+        } else {
+            Err(Failed::message(format!("that is not {name}; nothing was changed")))
+        }
     }
 
     /// Prints one thing: as JSON, or as lines of names and values.

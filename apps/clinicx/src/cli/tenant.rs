@@ -1,7 +1,5 @@
 //! `clinicx tenant`: what an operator does with tenants.
 
-use std::io::BufRead;
-
 use clap::{Args, Subcommand};
 use clinicx_identity::{NewAccount, Password};
 use clinicx_tenancy::{
@@ -129,7 +127,10 @@ async fn carry_out(platform: &Platform, command: TenantCommand, output: &Output)
         TenantCommand::Archive { slug } => tenancy()?.archive(&slug, None, &scope).await.map_err(said)?,
         TenantCommand::Restore { slug } => tenancy()?.restore(&slug, None, &scope).await.map_err(said)?,
         TenantCommand::Purge { slug, yes, force } => {
-            let confirm = Some(confirmed(&slug, yes, output)?);
+            if !yes {
+                output.confirm(&format!("purging {slug} destroys its data"), "its slug", slug.as_str())?;
+            }
+            let confirm = Some(slug.to_string());
             let purge = if force { Purge::Now { confirm } } else { Purge::AfterRetention { confirm } };
             tenancy()?.purge(&slug, &purge, &scope, Vec::new()).await.map_err(said)?
         }
@@ -185,24 +186,4 @@ async fn list(platform: &Platform, filter: TenantFilter, output: &Output) -> Res
     }
     output.many(&rows, &["slug", "name", "status", "modules", "schema_version", "time_zone", "cluster"]);
     Ok(Outcome::Done)
-}
-
-/// Asks for the slug again, unless `--yes` stands for it.
-fn confirmed(slug: &TenantSlug, yes: bool, output: &Output) -> Result<String, Failed> {
-    if yes {
-        return Ok(slug.to_string());
-    }
-    if !output.is_interactive() {
-        return Err(Failed::usage(anyhow::anyhow!(
-            "purging {slug} destroys its data for good; say --yes when there is nobody to ask"
-        )));
-    }
-    output.progress(&format!("This destroys all data of {slug} for good. Type its slug to go on:"));
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
-    if line.trim() == slug.as_str() {
-        Ok(slug.to_string())
-    } else {
-        Err(Failed::message("that is another slug; nothing was changed"))
-    }
 }

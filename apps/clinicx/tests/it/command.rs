@@ -210,6 +210,12 @@ async fn a_tenant_lives_from_its_creation_to_its_purge() {
     for flags in [&[][..], &["--force"], &["--json"]] {
         assert!(purge(flags).refusal(2).contains("--yes"));
     }
+    let destroy = ["keys", "destroy", "--tenant", "smile-berlin", "--key-version", "1"];
+    for flags in [&[][..], &["--json"]] {
+        assert!(program.run(&[&destroy, flags].concat()).refusal(2).contains("--yes"));
+    }
+    // Whoever says it is held to what may be destroyed.
+    assert!(program.run(&[&destroy[..], &["--yes"]].concat()).refusal(1).contains("version"));
     let early = purge(&["--yes"]);
     assert!(early.refusal(1).contains("until") && early.stderr.contains("--force"), "{}", early.stderr);
     assert_eq!(program.run(&["tenant", "show", "smile-berlin", "--json"]).json(), archived);
