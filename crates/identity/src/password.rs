@@ -77,6 +77,42 @@ const COMMON_PASSWORDS: &[&str] = &[
     "zxcvbnm1",
 ];
 
+/// Words that are no password with digits and signs around them alone either, in lower case.
+const COMMON_WORDS: &[&str] = &[
+    "admin",
+    "administrator",
+    "assistant",
+    "changeme",
+    "clinic",
+    "clinicx",
+    "dental",
+    "dentist",
+    "dentistry",
+    "doctor",
+    "hospital",
+    "iloveyou",
+    "letmein",
+    "login",
+    "master",
+    "medical",
+    "nurse",
+    "orthodontist",
+    "passw",
+    "password",
+    "patient",
+    "practice",
+    "praxis",
+    "qwerty",
+    "qwertz",
+    "reception",
+    "secret",
+    "teeth",
+    "tooth",
+    "user",
+    "welcome",
+    "zahnarzt",
+];
+
 /// The argon2id hash of a password in the PHC string format. Its `Debug` text does not show it.
 ///
 /// Only [`Passwords`] makes one, so that what is stored as a hash is one.
@@ -222,15 +258,29 @@ fn check_policy(password: &Password, owner: &EmailAddress) -> Result<(), FieldEr
         return refuse("malformed", "must not contain a null character".to_owned());
     }
     let folded = text.to_lowercase();
-    let mut characters = folded.chars();
-    let first = characters.next();
-    if COMMON_PASSWORDS.contains(&folded.as_str()) || characters.all(|c| Some(c) == first) {
+    if is_common(repeated(&folded)) {
         return refuse("too_common", "is among the passwords that are tried first".to_owned());
     }
     if folded == owner.key() || folded == owner.local_part().to_lowercase() {
         return refuse("too_common", "must not be the mail address".to_owned());
     }
     Ok(())
+}
+
+/// Tells whether a text, in lower case, is tried first: a common password, one character, or a common word with nothing
+/// but digits and signs around it.
+fn is_common(text: &str) -> bool {
+    let word = text.trim_matches(|c: char| !c.is_alphabetic());
+    COMMON_PASSWORDS.contains(&text) || COMMON_WORDS.contains(&word) || text.chars().count() == 1
+}
+
+/// Returns the part of a text of which the whole is a repetition; the text itself when it is none.
+fn repeated(text: &str) -> &str {
+    let parts = text.char_indices().skip(1).map(|(at, _)| text.split_at(at).0);
+    let is_whole = |part: &&str| {
+        text.len().is_multiple_of(part.len()) && text.as_bytes().chunks(part.len()).all(|chunk| chunk == part.as_bytes())
+    };
+    parts.take_while(|part| part.len() * 2 <= text.len()).find(is_whole).unwrap_or(text)
 }
 
 /// One password typed on two keyboards is one password (NIST SP 800-63B section 5.1.1.2: NFKC or NFKD).
@@ -291,6 +341,13 @@ mod tests {
         check(&"x1".repeat(129), Err("too_long"));
         check("Password123", Err("too_common"));
         check("zzzzzzzzzz", Err("too_common"));
+        check("éééééééé", Err("too_common"));
+        check("passwordpassword", Err("too_common"));
+        check("Dental123Dental123", Err("too_common"));
+        check("dental123", Err("too_common"));
+        check("2026!Clinic", Err("too_common"));
+        check("dental floss 123", Ok(()));
+        check("clinicx-demo-password", Ok(()));
         check("Ada.Byron", Err("too_common"));
         check("ada.byron@example.org", Err("too_common"));
         check("nine\0nine", Err("malformed"));

@@ -1,6 +1,10 @@
 //! What a command says: tables for people, JSON for programs, one line for an error.
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::{
+    io::{BufRead, IsTerminal, Write},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
@@ -9,6 +13,8 @@ use crate::said::Said;
 
 /// How many columns a terminal is taken to have that does not know.
 const FALLBACK_WIDTH: u16 = 120;
+/// How long after one line about the progress another one may follow.
+const LINE_EVERY: Duration = Duration::from_secs(1);
 
 /// How a command ended when it did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,28 +143,48 @@ impl Output {
 
 /// How far a long piece of work is: a bar on a terminal, a line now and then elsewhere, nothing for programs.
 #[derive(Clone)]
-pub struct Bar(Option<indicatif::ProgressBar>, BarKind);
+pub struct Bar(Option<indicatif::ProgressBar>, Option<Lines>);
 
+/// Where there is no terminal: a line for each tenth, and not more than one a second.
 #[derive(Clone)]
-enum BarKind {
-    Terminal,
-    Lines { what: &'static str, every: u64 },
+struct Lines {
+    what: &'static str,
+    said: Arc<Mutex<LastLine>>,
+}
+
+#[derive(Clone, Copy)]
+struct LastLine {
+    tenth: u64,
+    at: Instant,
+}
+
+impl Lines {
+    fn new(what: &'static str) -> Self {
+        Self { what, said: Arc::new(Mutex::new(LastLine { tenth: 0, at: Instant::now() })) }
+    }
+
+    /// Returns the line that is due.
+    fn due(&self, done: u64, all: u64, now: Instant) -> Option<String> {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        let tenth = done.saturating_mul(10).checked_div(all).unwrap_or_default();
+        if done >= all || tenth <= said.tenth || now.duration_since(said.at) < LINE_EVERY {
+            return None;
+        }
+        *said = LastLine { tenth, at: now };
+        Some(format!("{done} of {all} {}", self.what))
+    }
 }
 
 impl Bar {
-    /// One more is done.
+    /// One more is done. Work that has grown meanwhile is as long as what is done of it.
     pub fn step(&self) {
         let Some(bar) = &self.0 else { return };
         bar.inc(1);
-        if let BarKind::Lines { what, every } = self.1
-            && bar.position().is_multiple_of(every)
-        {
-            let _ = writeln!(
-                std::io::stderr().lock(),
-                "{} of {} {what}",
-                bar.position(),
-                bar.length().unwrap_or(0)
-            );
+        let all = bar.length().unwrap_or_default().max(bar.position());
+        bar.set_length(all);
+        let line = self.1.as_ref().and_then(|lines| lines.due(bar.position(), all, Instant::now()));
+        if let Some(line) = line {
+            let _ = writeln!(std::io::stderr().lock(), "{line}");
         }
     }
 
@@ -175,13 +201,13 @@ impl Output {
     pub fn bar(&self, length: usize, what: &'static str) -> Bar {
         let length = u64::try_from(length).unwrap_or(u64::MAX);
         if self.json {
-            Bar(None, BarKind::Terminal)
+            Bar(None, None)
         } else if std::io::stderr().is_terminal() {
-            Bar(Some(indicatif::ProgressBar::new(length).with_message(what)), BarKind::Terminal)
+            Bar(Some(indicatif::ProgressBar::new(length).with_message(what)), None)
         } else {
-            let every = (length / 20).max(1);
-            Bar(Some(indicatif::ProgressBar::hidden().with_position(0)), BarKind::Lines { what, every })
-                .sized(length)
+            let bar = indicatif::ProgressBar::hidden();
+            bar.set_length(length);
+            Bar(Some(bar), Some(Lines::new(what)))
         }
     }
 }
@@ -224,15 +250,6 @@ impl Output {
     }
 }
 
-impl Bar {
-    fn sized(self, length: u64) -> Self {
-        if let Some(bar) = &self.0 {
-            bar.set_length(length);
-        }
-        self
-    }
-}
-
 fn table(columns: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
@@ -252,5 +269,34 @@ fn cell(value: &serde_json::Value) -> String {
         serde_json::Value::String(text) => text.clone(),
         serde_json::Value::Array(items) => items.iter().map(cell).collect::<Vec<_>>().join(", "),
         other => other.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn progress_is_a_line_for_each_tenth_and_none_sooner_than_a_second_later() {
+        let lines = Lines::new("values");
+        let start = Instant::now();
+        let due = |done: u64, all: u64, after_ms: u64| {
+            lines.due(done, all, start + Duration::from_millis(after_ms))
+        };
+        assert_eq!(due(30, 75, 500), None, "too soon");
+        assert_eq!(due(31, 75, 1_500).as_deref(), Some("31 of 75 values"));
+        assert_eq!(due(32, 75, 5_000), None, "the same tenth");
+        assert_eq!(due(40, 75, 5_000).as_deref(), Some("40 of 75 values"));
+        assert_eq!(due(75, 75, 9_000), None, "the result says that all is done");
+    }
+
+    #[test]
+    fn work_that_grows_is_never_beyond_its_end() {
+        let bar = indicatif::ProgressBar::hidden();
+        bar.set_length(2);
+        let bar = Bar(Some(bar), Some(Lines::new("values")));
+        (0..5).for_each(|_| bar.step());
+        let inner = bar.0.as_ref().unwrap();
+        assert_eq!((inner.position(), inner.length()), (5, Some(5)));
     }
 }

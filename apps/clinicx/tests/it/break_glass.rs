@@ -77,6 +77,35 @@ async fn whatever_is_looked_at_under_a_grant_leaves_a_row() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_done_under_a_grant_is_found_by_the_grant() {
+    let (operator, clinic, other) = (Api::operator().await, Clinic::create().await, Clinic::create().await);
+    let (grant, guest) = let_in(&operator, &clinic.slug).await;
+    let (second, second_guest) = let_in(&operator, &clinic.slug).await;
+    guest.post("/patients", json!({"family_name": "F", "given_name": "G"})).await.expect(201);
+    for path in ["/rooms", "/patients"] {
+        guest.get(path).await.expect(200);
+    }
+    second_guest.get("/rooms").await.expect(200);
+    clinic.admin.get("/patients").await.expect(200);
+    let of = |grant: &Value| format!("break_glass_id={}", grant["id"].as_str().unwrap());
+    let trail = format!("/audit-logs?{}&count=true", of(&grant));
+    let found = clinic.admin.get(&format!("{trail}&limit=2")).await.expect(200);
+    let mut rows = found["items"].as_array().unwrap().clone();
+    assert_eq!((&found["total"], rows.len()), (&json!(3), 2));
+    let next = format!("{trail}&limit=2&cursor={}", found["next_cursor"].as_str().unwrap());
+    rows.extend(clinic.admin.get(&next).await.expect(200)["items"].as_array().unwrap().clone());
+    let actions: Vec<_> = rows.iter().map(|row| row["action"].as_str().unwrap()).collect();
+    assert_eq!(actions, ["patient.listed", "operation.listed", "patient.created"]);
+    assert!(rows.iter().all(|row| row["break_glass_id"] == grant["id"]));
+    let total = async |api: &Api, path: String| api.get(&path).await.expect(200)["total"].clone();
+    assert_eq!(total(&clinic.admin, format!("/audit-logs?{}&count=true", of(&second))).await, 1);
+    assert_eq!(total(&other.admin, trail.clone()).await, 0, "another tenant's grant is an unknown one");
+    let unknown = format!("/audit-logs?break_glass_id={}&count=true", Uuid::now_v7());
+    assert_eq!(total(&clinic.admin, unknown).await, 0);
+    assert_eq!(total(&operator, format!("/platform{trail}")).await, 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_would_outlive_a_grant_is_closed_to_it() {
     let (operator, clinic, other) = (Api::operator().await, Clinic::create().await, Clinic::create().await);
     let (_, guest) = let_in(&operator, &clinic.slug).await;
