@@ -39,7 +39,7 @@ bench-overhead:
 
 # What the audit costs: an audited point read and a booking, with the audit and without, in turns, over HTTP
 bench-audit:
-    cargo bench --package clinicx --bench audit
+    cargo bench --package clinicx --bench audit --features clinicx-persistence/unaudited
 
 # Provisioning a tenant against psql with the same script
 bench-provisioning:

@@ -1,11 +1,11 @@
 //! What the audit costs: the same requests over HTTP to a service that leaves audit rows and to one that leaves none,
 //! in one run.
 //!
-//! `cargo bench -p clinicx --bench audit` starts a durable PostgreSQL (fsync on) with a database for each of two services
+//! `just bench-audit` starts a durable PostgreSQL (fsync on) with a database for each of two services
 //! in this process, and measures requests/s in short turns, so that whatever else the machine does falls on both.
 //! With the audit: a read's answer waits for its row, a booking has its row in its own transaction, and what a turn has
-//! left is sealed into the log before the turn is over. Without: the gatekeeper takes no row of a read, and a trigger
-//! drops each row of a change before it is stored.
+//! left is sealed into the log before the turn is over. Without: the gatekeeper takes no row of a read, and a
+//! change sends its outbox row alone (the feature `unaudited` of clinicx-persistence).
 //! `CLINICX_BENCH_ROUNDS` sets another number of turns than 12, `CLINICX_BENCH_TURN_MS` another length than 1,500.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
@@ -33,7 +33,7 @@ use clinicx::{
 };
 use clinicx_audit::seal::Turn;
 use clinicx_embedded_postgres::server::{Options, Server};
-use clinicx_persistence::TenantConnection;
+use clinicx_persistence::{TenantConnection, unaudited};
 use clinicx_types::id::TenantId;
 use clinicx_web::{ApiError, Caller, Denial, Disclosure, Gatekeeper, TenantEntry};
 use reqwest::Client;
@@ -299,15 +299,14 @@ impl Gatekeeper for Silent {
     }
 }
 
-/// Lets a database store no audit row, nor work out what such a row has by itself.
+/// Lets the changes of every tenant of a database leave no audit row.
 async fn take_the_audit_away(url: &str) {
     let mut superuser = PgConnection::connect(url).await.unwrap();
-    let script = "
-        CREATE FUNCTION public.leave_nothing() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-        CREATE TRIGGER leave_nothing BEFORE INSERT ON public.audit_logs
-            FOR EACH ROW EXECUTE FUNCTION public.leave_nothing();
-        ALTER TABLE public.audit_logs ALTER id DROP DEFAULT, ALTER tenant_id DROP DEFAULT";
-    superuser.execute(script).await.unwrap();
+    let tenants: Vec<uuid::Uuid> =
+        sqlx::query_scalar("SELECT id FROM public.tenants").fetch_all(&mut superuser).await.unwrap();
+    for tenant in tenants {
+        unaudited::leave(TenantId::new(tenant)).expect("built with --features clinicx-persistence/unaudited");
+    }
 }
 
 /// A tenant as its administrator's clients know it.

@@ -22,6 +22,7 @@ pub mod target;
 pub mod tenant;
 mod transaction;
 mod trouble;
+pub mod unaudited;
 
 pub use cluster::{Cluster, ConnectError, PoolStats};
 pub use failure::{Failure, FailureKind};

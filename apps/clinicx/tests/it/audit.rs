@@ -1,8 +1,11 @@
 //! The audit over HTTP: what leaves a row, and who sees it.
 
-use clinicx_persistence::record::{Change, record};
+use clinicx_persistence::{
+    record::{Change, record},
+    unaudited,
+};
 use clinicx_testing::TestTenant;
-use clinicx_types::module::EventType;
+use clinicx_types::{id::TenantId, module::EventType};
 use reqwest::Method;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -94,6 +97,12 @@ async fn a_change_that_changes_nothing_leaves_the_row_of_a_read() {
     let asked = asked.header("X-Request-ID", request.to_string()).json(&json!({"family_name": "Other"}));
     clinic.admin.send(asked).await.expect(200);
     assert_eq!(row_of(&clinic, request).await["action"], "patient.updated");
+}
+
+#[test]
+fn no_tenant_can_be_left_unaudited() {
+    assert!(!unaudited::IS_POSSIBLE, "only the benchmark of the audit is built with the feature");
+    unaudited::leave(TenantId::new(Uuid::nil())).unwrap_err();
 }
 
 #[tokio::test]
