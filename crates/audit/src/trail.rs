@@ -130,7 +130,8 @@ pub async fn list(
     filter: &TrailFilter,
     page: &PageRequest,
 ) -> Result<Page<AuditLog>, AuditError> {
-    let TrailFilter { patient_id, actor_id, action, entity, entity_id, break_glass_id, from, to } = filter.clone();
+    let TrailFilter { patient_id, actor_id, action, entity, entity_id, break_glass_id, from, to } =
+        filter.clone();
     let After { at, id } = after(page)?;
     let limit = i32::from(page.limit()).saturating_add(1);
     // The function knows no grant: what it returns is narrowed here, and only then cut.

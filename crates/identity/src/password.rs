@@ -278,7 +278,8 @@ fn is_common(text: &str) -> bool {
 fn repeated(text: &str) -> &str {
     let parts = text.char_indices().skip(1).map(|(at, _)| text.split_at(at).0);
     let is_whole = |part: &&str| {
-        text.len().is_multiple_of(part.len()) && text.as_bytes().chunks(part.len()).all(|chunk| chunk == part.as_bytes())
+        text.len().is_multiple_of(part.len())
+            && text.as_bytes().chunks(part.len()).all(|chunk| chunk == part.as_bytes())
     };
     parts.take_while(|part| part.len() * 2 <= text.len()).find(is_whole).unwrap_or(text)
 }

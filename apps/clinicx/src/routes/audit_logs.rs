@@ -102,7 +102,8 @@ struct PlatformWanted {
 async fn list(slot: Slot, cx: TenantCx, list: List<Wanted>) -> Result<Reply, ApiError> {
     let Wanted { patient_id, actor_id, action, entity, entity_id, break_glass_id, from, to } =
         list.filter.clone();
-    let filter = TrailFilter { patient_id, actor_id, action, entity, entity_id, from, to, break_glass_id: None };
+    let filter =
+        TrailFilter { patient_id, actor_id, action, entity, entity_id, from, to, break_glass_id: None };
     let filter = under(&slot, Some(cx.tenant().id), break_glass_id, filter).await?;
     let page = cx.read(async |tx, scope| Ok(trail::list(tx, scope, &filter, &list.page).await?)).await?;
     let reply = Reply::page(&list, &page);

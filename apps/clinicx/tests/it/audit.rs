@@ -80,7 +80,13 @@ async fn a_change_that_changes_nothing_leaves_the_row_of_a_read() {
         (Method::PATCH, format!("/patients/{id}"), json!({}), "patient.read", id),
         (Method::PATCH, format!("/patients/{id}"), json!({"family_name": "Same"}), "patient.read", id),
         (Method::PATCH, format!("/appointments/{appointment}"), json!({}), "appointment.read", appointment),
-        (Method::POST, format!("/appointments/{appointment}/reschedule"), at, "appointment.read", appointment),
+        (
+            Method::POST,
+            format!("/appointments/{appointment}/reschedule"),
+            at,
+            "appointment.read",
+            appointment,
+        ),
     ];
     for (method, path, body, action, entity_id) in cases {
         let request = Uuid::new_v4();

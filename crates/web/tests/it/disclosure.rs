@@ -70,7 +70,8 @@ async fn a_change_that_shows_whom_it_has_not_recorded_is_a_read() {
     let shown = |patients: &'static [u128]| {
         async move |_: TenantCx, _: Path<Uuid>| {
             Ok::<_, ApiError>(
-                Reply::no_content().showing(patients.iter().map(|id| Uuid::from_u128(*id)).collect::<Vec<_>>()),
+                Reply::no_content()
+                    .showing(patients.iter().map(|id| Uuid::from_u128(*id)).collect::<Vec<_>>()),
             )
         }
     };
@@ -96,8 +97,10 @@ async fn a_change_that_shows_whom_it_has_not_recorded_is_a_read() {
         let request = with("doctor", actix_web::test::TestRequest::patch().uri(&uri));
         assert_eq!(client.send(request.insert_header(("If-Match", "*"))).await.status, 204, "{path}");
         let left = client.disclosures();
-        let left: Vec<_> =
-            left.iter().map(|row| (row.action.as_str(), row.entity_id, row.patients.clone().unwrap())).collect();
+        let left: Vec<_> = left
+            .iter()
+            .map(|row| (row.action.as_str(), row.entity_id, row.patients.clone().unwrap()))
+            .collect();
         assert_eq!(left, expected.into_iter().collect::<Vec<_>>(), "{path}");
     }
 }
