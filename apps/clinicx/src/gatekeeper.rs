@@ -6,6 +6,7 @@ use actix_web::http::StatusCode;
 use async_trait::async_trait;
 use clinicx_audit::Entry;
 use clinicx_identity::IdentityError;
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::TenantConnection;
 use clinicx_tenancy::{
     TenancyError, Tenant,
@@ -103,6 +104,10 @@ impl Gatekeeper for Gate {
         } else {
             Err(ApiError::unavailable())
         }
+    }
+
+    async fn cipher(&self, id: TenantId) -> Result<FieldCipher, ApiError> {
+        Ok(self.platform.keyring.cipher(id).await?)
     }
 
     async fn invalidate(&self, id: TenantId) {

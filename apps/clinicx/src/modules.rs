@@ -33,9 +33,10 @@ pub fn registry(extensions: &Extensions) -> Result<ModuleRegistry, ModuleError> 
     ModuleRegistry::new(own.into_iter().chain(extensions.iter().map(|extension| extension.module)))
 }
 
-/// Returns the columns of every module whose values are sealed.
+/// Returns the columns whose values are sealed: of every module, and of the answers that are kept for repetitions.
 pub fn sealed_columns(extensions: &Extensions) -> Vec<SealedColumn> {
-    let own = [clinicx_core::sealed::COLUMNS, clinicx_dental::sealed::COLUMNS].concat();
+    let kept = SealedColumn::new(clinicx_web::KEPT_ANSWERS);
+    let own = [clinicx_core::sealed::COLUMNS, clinicx_dental::sealed::COLUMNS, &[kept]].concat();
     own.into_iter().chain(extensions.iter().flat_map(|extension| extension.sealed_columns).copied()).collect()
 }
 

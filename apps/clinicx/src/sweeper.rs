@@ -50,6 +50,9 @@ async fn remove_rows(platform: &Platform, kit: &clinicx_web::Kit) {
     if let Err(error) = kit.sweep().await {
         tracing::warn!(%error, "expired answers could not be removed");
     }
+    if let Err(error) = remove_kept_answers(platform).await {
+        tracing::warn!(%error, "the clinics could not be listed, to remove their expired answers");
+    }
 }
 
 /// Cancels the expired holds of every active clinic, one clinic after the other, and returns how many there were.
@@ -59,29 +62,68 @@ async fn remove_rows(platform: &Platform, kit: &clinicx_web::Kit) {
 /// # Errors
 /// The registry can't be read.
 pub async fn expire_holds(platform: &Platform) -> anyhow::Result<u64> {
-    let filter = TenantFilter { status: Some(TenantStatus::Active), ..TenantFilter::default() };
-    let mut page = PageRequest::first(MAX_LIMIT).unwrap_or_default();
     let mut all = 0_u64;
-    loop {
-        let tenants = registry::list(&platform.app, &filter, &page).await?;
-        for tenant in tenants.items {
-            if platform.resolver.require_served(&tenant).is_err() {
-                continue;
+    for tenant in served(platform).await? {
+        match expire_holds_of(platform, &tenant).await {
+            Ok(expired) => all = all.saturating_add(expired),
+            // Suspended since the registry was read.
+            Err(HoldsError::Database(failure)) if failure.kind == FailureKind::Fenced => {}
+            Err(error) => {
+                tracing::warn!(tenant.slug = %tenant.slug, %error, "expired holds could not be cancelled");
             }
-            match expire_holds_of(platform, &tenant).await {
-                Ok(expired) => all = all.saturating_add(expired),
-                // Suspended since the registry was read.
-                Err(HoldsError::Database(failure)) if failure.kind == FailureKind::Fenced => {}
-                Err(error) => {
-                    tracing::warn!(tenant.slug = %tenant.slug, %error, "expired holds could not be cancelled");
-                }
-            }
-        }
-        match tenants.next {
-            Some(next) => page.after = Some(next),
-            None => return Ok(all),
         }
     }
+    Ok(all)
+}
+
+/// Removes the expired answers that are kept in the schemas of the active clinics, and returns how many there were.
+///
+/// One clinic's failure does not hold up the others.
+///
+/// # Errors
+/// The registry can't be read.
+pub async fn remove_kept_answers(platform: &Platform) -> anyhow::Result<u64> {
+    let mut all = 0_u64;
+    for tenant in served(platform).await? {
+        let now = scope(&tenant, "remove kept answers").now();
+        match clinicx_web::Kit::sweep_tenant(&platform.cluster.tenant(tenant.target()), now).await {
+            Ok(removed) => all = all.saturating_add(removed),
+            // Suspended since the registry was read.
+            Err(error) if error.failure_kind() == Some(FailureKind::Fenced) => {}
+            Err(error) => {
+                tracing::warn!(tenant.slug = %tenant.slug, %error, "a clinic's expired answers could not be removed");
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Returns the clinics that are served.
+async fn served(platform: &Platform) -> anyhow::Result<Vec<Tenant>> {
+    let filter = TenantFilter { status: Some(TenantStatus::Active), ..TenantFilter::default() };
+    let mut page = PageRequest::first(MAX_LIMIT).unwrap_or_default();
+    let mut served = Vec::new();
+    loop {
+        let tenants = registry::list(&platform.app, &filter, &page).await?;
+        served.extend(
+            tenants.items.into_iter().filter(|tenant| platform.resolver.require_served(tenant).is_ok()),
+        );
+        match tenants.next {
+            Some(next) => page.after = Some(next),
+            None => return Ok(served),
+        }
+    }
+}
+
+/// The service itself at work in a clinic.
+fn scope(tenant: &Tenant, job: &'static str) -> TenantScope {
+    TenantScope::system(
+        tenant.id,
+        tenant.slug.clone(),
+        (tenant.time_zone, tenant.currency, &tenant.locale),
+        job,
+        PermissionSet::default(),
+    )
 }
 
 /// Why the holds of a clinic were not cancelled.
@@ -105,13 +147,7 @@ impl From<CoreError> for HoldsError {
 }
 
 async fn expire_holds_of(platform: &Platform, tenant: &Tenant) -> Result<u64, HoldsError> {
-    let scope = TenantScope::system(
-        tenant.id,
-        tenant.slug.clone(),
-        (tenant.time_zone, tenant.currency, &tenant.locale),
-        "expire holds",
-        PermissionSet::default(),
-    );
+    let scope = scope(tenant, "expire holds");
     let connection = platform.cluster.tenant(tenant.target());
     // Most have none, and their keys are not needed.
     if !appointment::any_hold_expired(&connection, &scope).await? {

@@ -3,6 +3,7 @@
 use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
 
 use async_trait::async_trait;
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{Actor, TenantConnection, TenantTarget};
 use clinicx_types::{
     id::{BreakGlassGrantId, RequestId, SessionId, TenantId, UserId},
@@ -119,6 +120,12 @@ pub trait Gatekeeper: Send + Sync + 'static {
     /// # Errors
     /// 503 when the tenant's cluster is not connected.
     fn connection(&self, tenant: &TenantEntry) -> Result<TenantConnection, ApiError>;
+
+    /// Returns the cipher of a tenant's fields, under which the answers that are kept in its schema are sealed.
+    ///
+    /// # Errors
+    /// 503 while the tenant's key can't be had.
+    async fn cipher(&self, id: TenantId) -> Result<FieldCipher, ApiError>;
 
     /// Forgets what is cached of a tenant: the database has just refused it as fenced or moved.
     async fn invalidate(&self, id: TenantId);

@@ -7,7 +7,8 @@ use actix_web::{
     http::Method,
     web::{self, ServiceConfig},
 };
-use clinicx_persistence::SystemConnection;
+use chrono::{DateTime, Utc};
+use clinicx_persistence::{SystemConnection, TenantConnection};
 use clinicx_types::clock::{Clock, IdSource, RandomIds, SystemClock};
 use tokio::runtime::Handle;
 use tokio_util::task::TaskTracker;
@@ -130,8 +131,7 @@ impl Kit {
     }
 
     /// Removes the expired answers of operations outside of tenants, and returns how many there were; to be called
-    /// about once an hour. Without it they go with the next such operation that has an `Idempotency-Key`, as those
-    /// in a tenant's schema do.
+    /// about once an hour. Without it they go with the next such operation that has an `Idempotency-Key`.
     ///
     /// # Errors
     /// What the database answers.
@@ -140,6 +140,14 @@ impl Kit {
             Some(store) => idempotency::platform::sweep(store).await,
             None => Ok(0),
         }
+    }
+
+    /// Removes the expired answers that are kept in a tenant's schema, as [`Kit::sweep`] does elsewhere.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn sweep_tenant(connection: &TenantConnection, now: DateTime<Utc>) -> Result<u64, ApiError> {
+        idempotency::tenant::sweep(connection, now).await
     }
 
     /// Returns the operations that are served.

@@ -48,6 +48,7 @@ pub use error::ApiError;
 pub use extract::{Body, List, Path, Query};
 pub use gate::{Caller, Denial, Gatekeeper, TenantEntry, TenantLimits};
 pub use headers::harden;
+pub use idempotency::KEPT_ANSWERS;
 pub use kit::{Kit, KitOptions};
 pub use limit::{LimitOptions, Rate, RateClass, SlotOptions};
 pub use module::HttpModule;

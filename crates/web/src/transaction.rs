@@ -2,6 +2,7 @@
 
 use std::{future::Future, panic::AssertUnwindSafe, time::Duration};
 
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{FailureKind, TenantConnection, TenantScope, TenantTransaction};
 use futures_util::{FutureExt, future::BoxFuture};
 use tracing::Instrument;
@@ -11,7 +12,7 @@ use crate::{
     context::{Cx, TenantCx},
     deliver::Rendered,
     error::ApiError,
-    idempotency::{self, Found, Key},
+    idempotency::{self, Key},
     kit::Kit,
     reply::Reply,
     telemetry,
@@ -131,10 +132,13 @@ where
         + Send
         + Sync,
 {
-    let tx = connection.begin().await.map_err(|error| ApiError::database(&error))?;
+    let begin = async || connection.begin().await.map_err(|error| ApiError::database(&error));
     if let Some(key) = cx.common().honour_key() {
-        return with_key(cx, tx, key, operation).await;
+        // Asked for before a connection is held: the keys may have to be fetched.
+        let cipher = cx.common().0.kit.gatekeeper().cipher(cx.tenant().id).await?;
+        return with_key(cx, begin().await?, (key, &cipher), operation).await;
     }
+    let tx = begin().await?;
     let outcome = operation(&tx, cx.scope()).await.and_then(|reply| render(cx, &reply).map(|_| reply));
     match outcome.map(|reply| reply.after(tx.recorded())) {
         Ok(reply) => tx.commit().await.map(|()| reply).map_err(|error| ApiError::database(&error)),
@@ -149,7 +153,7 @@ where
 async fn with_key<F>(
     cx: &TenantCx,
     tx: TenantTransaction,
-    key: &Key,
+    (key, cipher): (&Key, &FieldCipher),
     operation: &F,
 ) -> Result<Reply, ApiError>
 where
@@ -158,9 +162,9 @@ where
         + Sync,
 {
     let database = |error| ApiError::database(&error);
-    match idempotency::tenant::find(&tx, cx, key).await {
-        Ok(Found::Nothing) => {}
-        Ok(Found::Answer(reply)) => {
+    match idempotency::tenant::find(&tx, cx, key, cipher).await {
+        Ok(None) => {}
+        Ok(Some(reply)) => {
             undo(tx).await;
             return Ok(reply);
         }
@@ -189,7 +193,7 @@ where
             return Err(error);
         }
     };
-    idempotency::tenant::keep(&tx, cx, key, &kept).await?;
+    idempotency::tenant::keep(&tx, cx, (key, cipher), &kept).await?;
     tx.commit().await.map_err(database)?;
     outcome
 }

@@ -1,14 +1,14 @@
 //! What the service does by itself.
 
 use clinicx::{sweeper, wiring::Platform};
-use reqwest::Client;
+use reqwest::{Client, Method};
 use serde_json::json;
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::support::{Api, OPERATOR, PASSWORD, configuration, start};
 
 #[tokio::test(flavor = "multi_thread")]
-async fn expired_holds_are_cancelled_in_active_clinics_only() {
+async fn expired_holds_and_answers_go_in_active_clinics_only() {
     let config = configuration("holds").await;
     let mut database = PgConnection::connect(config.database.url.as_ref().unwrap().expose()).await.unwrap();
     let api = Api { base: start(config.clone()).await, token: None, client: Client::new() };
@@ -26,7 +26,8 @@ async fn expired_holds_are_cancelled_in_active_clinics_only() {
         let staff = admin.post("/staff", doctor).await.expect(201);
         let hold = json!({"patient_id": patient["id"], "staff_id": staff["id"], "start": "2031-01-06T10:00:00Z",
             "duration_minutes": 20, "status": "pending"});
-        let held = admin.post("/appointments", hold).await.expect(201);
+        let held = admin.request(Method::POST, "/appointments").header("Idempotency-Key", "hold").json(&hold);
+        let held = admin.send(held).await.expect(201);
         let schema = slug.replace('-', "_");
         let expire =
             format!("UPDATE tenant_{schema}.appointments SET hold_expires_at = now() - interval '1 minute'");
@@ -37,6 +38,14 @@ async fn expired_holds_are_cancelled_in_active_clinics_only() {
     let platform = Platform::open(&config).await.unwrap();
     assert_eq!(sweeper::expire_holds(&platform).await.unwrap(), 2);
     assert_eq!(sweeper::expire_holds(&platform).await.unwrap(), 0);
+    assert_eq!(sweeper::remove_kept_answers(&platform).await.unwrap(), 0, "they have not expired");
+    for (schema, _, _) in &clinics {
+        let expire =
+            format!("UPDATE tenant_{schema}.idempotency_keys SET expires_at = now() - interval '1 minute'");
+        database.execute(sqlx::AssertSqlSafe(expire)).await.unwrap();
+    }
+    assert_eq!(sweeper::remove_kept_answers(&platform).await.unwrap(), 2);
+    assert_eq!(sweeper::remove_kept_answers(&platform).await.unwrap(), 0);
     platform.close().await;
     for (schema, admin, path) in &clinics[..2] {
         let expired = admin.get(path).await.expect(200);

@@ -321,3 +321,23 @@ async fn another_master_key_wraps_without_a_row_being_touched() {
     let read = stage.admin.get(&format!("/patients/{id}")).await.expect(200);
     assert_eq!((&read["notes"], &read["version"]), (&json!("as before"), &json!(1)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kept_answer_is_sealed_anew_and_still_given_again() {
+    let stage = Stage::open("rotation-kept").await;
+    let keyed = async || {
+        let room = json!({"name": "Kept", "kind": "room"});
+        let request = stage.admin.request(reqwest::Method::POST, "/rooms").header("Idempotency-Key", "kept");
+        stage.admin.send(request.json(&room)).await
+    };
+    let first = keyed().await.expect(201);
+    let report = stage.program.run(&["keys", "rotate", "--tenant", "rotation-kept", "--json"]).json();
+    assert_eq!((&report[0]["values"], &report[0]["complete"]), (&json!(1), &json!(true)), "{report}");
+    let mut connection = PgConnection::connect(&stage.url).await.unwrap();
+    let body = "SELECT substr(body, 1, 3) FROM tenant_rotation_kept.idempotency_keys";
+    let head: Vec<u8> = sqlx::query_scalar(body).fetch_one(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+    assert_eq!(head, [1, 0, 2]);
+    let again = keyed().await;
+    assert_eq!((again.expect(201), again.header("idempotency-replayed")), (first, "true"));
+}

@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-keys", "clinicx-core"],
     ),
     ("clinicx-audit", &["clinicx-types", "clinicx-persistence", "clinicx-migration"]),
-    ("clinicx-web", &["clinicx-types", "clinicx-persistence"]),
+    ("clinicx-web", &["clinicx-types", "clinicx-persistence", "clinicx-keys"]),
 ];
 
 /// Crates that no library and no domain crate may reach, in any number of steps.

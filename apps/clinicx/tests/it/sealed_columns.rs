@@ -61,7 +61,7 @@ const CLEAR: &[(&str, &[&str], &str)] = &[
     ("schema_migrations", &["module", "name", "origin"], "no patient's"),
     ("outbox", &["event_type", "aggregate", "payload"], "ids and states"),
     ("idempotency_keys", &["operation", "key", "request_hash"], "no patient's"),
-    ("idempotency_keys", &["headers", "body"], "sealed under the token key"),
+    ("idempotency_keys", &["headers"], "not used"),
     ("dental_charts", &["notation"], "a code"),
     ("treatments", &["procedure_code", "area", "region", "teeth", "surfaces", "status", "flag"], "codes"),
     ("treatments", &["category", "effect"], "codes"),

@@ -125,6 +125,12 @@ async fn answers_are_kept_sealed_and_sources_are_read_behind_a_proxy() {
             assert_eq!(hash, 32);
         }
     }
+    // The first bytes of a value under the first version of the tenant's data key.
+    let under: Vec<u8> = sqlx::query_scalar("SELECT substr(body, 1, 3) FROM tenant_kept.idempotency_keys")
+        .fetch_one(&mut database)
+        .await
+        .unwrap();
+    assert_eq!(under, clinicx_keys::cipher::head(1));
     let again = keyed(&admin, "/patients", "k", &body).await;
     assert_eq!((again.status, &again.text), (first.status, &first.text));
     assert_eq!(again.header("idempotency-replayed"), "true");

@@ -213,14 +213,19 @@ fn anew(
 ) -> Result<New, CipherError> {
     let field = column.field;
     // What is sealed counts: the text beside it is what was there before.
-    let text = match (&row.sealed, &row.plain) {
-        (Some(sealed), _) => cipher.open_text(tenant, field, row.id, sealed)?,
-        (None, Some(plain)) => plain.clone(),
+    let value = match (&row.sealed, &row.plain) {
+        (Some(sealed), _) => cipher.open(tenant, field, row.id, sealed)?,
+        (None, Some(plain)) => plain.clone().into_bytes(),
         (None, None) => return Err(CipherError::Malformed),
     };
-    let sealed = cipher.seal_text(tenant, field, row.id, &text)?;
-    let index =
-        column.index.map(|index| cipher.blind_index(tenant, field, &(index.fold)(&text))).transpose()?;
+    let sealed = cipher.seal(tenant, field, row.id, &value)?;
+    let index = match column.index {
+        Some(index) => {
+            let text = std::str::from_utf8(&value).map_err(|_| CipherError::Malformed)?;
+            Some(cipher.blind_index(tenant, field, &(index.fold)(text))?)
+        }
+        None => None,
+    };
     Ok(New { sealed, index })
 }
 

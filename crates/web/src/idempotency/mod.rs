@@ -10,6 +10,7 @@ use actix_web::{
         header::{self, HeaderName},
     },
 };
+use clinicx_keys::Field;
 use clinicx_types::{id::TenantId, name::TenantSlug};
 use sea_orm::FromQueryResult;
 use sha2::{Digest, Sha256};
@@ -22,6 +23,9 @@ use crate::{
     reply::{Content, Location, Reply},
     seal::{Sealer, mac},
 };
+
+/// The column of a tenant's table that holds its kept answers, sealed under the tenant's data key.
+pub const KEPT_ANSWERS: Field = Field { table: "idempotency_keys", column: "body" };
 
 /// How long an answer is kept, in seconds.
 pub(crate) const KEPT_FOR_S: i64 = 24 * 60 * 60;
@@ -116,12 +120,6 @@ impl Slot<'_> {
             &status.to_be_bytes(),
         ])
     }
-}
-
-/// What is known of a key.
-pub(crate) enum Found {
-    Nothing,
-    Answer(Reply),
 }
 
 /// A row of a key; without a status the first request still runs.

@@ -1,20 +1,49 @@
 //! Keys of a tenant's operations: kept in its schema, in the transaction of the write itself.
 //!
-//! The column `body` holds the sealed headers and body of an answer; `headers` is not used. Expired rows go with
-//! the tenant's next write that has a key.
+//! The column `body` holds the headers and body of an answer, sealed for the row's key and once more under the tenant's
+//! data key, so that whoever destroys that has destroyed them; `headers` is not used. Expired rows go with the tenant's
+//! next write that has a key, and with [`sweep`].
 
-use chrono::TimeDelta;
-use clinicx_persistence::TenantTransaction;
+use chrono::{DateTime, TimeDelta, Utc};
+use clinicx_keys::{CipherError, FieldCipher};
+use clinicx_persistence::{TenantConnection, TenantTransaction};
 use clinicx_types::sabotage::{Bug, planted};
 use sea_orm::{ConnectionTrait, FromQueryResult, raw_sql};
 use uuid::Uuid;
 
-use super::{EXPIRED_BATCH, Found, KEPT_FOR_S, Kept, Key, Slot, digest, in_progress};
-use crate::{context::TenantCx, deliver::Rendered, error::ApiError};
+use super::{EXPIRED_BATCH, KEPT_ANSWERS, KEPT_FOR_S, Kept, Key, Slot, digest, in_progress, lost};
+use crate::{context::TenantCx, deliver::Rendered, error::ApiError, reply::Reply};
 
 #[derive(FromQueryResult)]
 struct Lock {
     taken: bool,
+}
+
+/// A kept answer as it stands in its row.
+#[derive(FromQueryResult)]
+struct Row {
+    id: Uuid,
+    operation: String,
+    request_hash: Vec<u8>,
+    status: Option<i32>,
+    body: Option<Vec<u8>>,
+}
+
+impl Row {
+    /// Opens what is sealed under the tenant's key.
+    fn open(self, cx: &TenantCx, cipher: &FieldCipher) -> Result<Kept, ApiError> {
+        let tenant = cx.tenant().id;
+        let opened = self.body.map(|sealed| cipher.open(tenant, KEPT_ANSWERS, self.id, &sealed)).transpose();
+        let body = opened.map_err(|error| match error {
+            // Another process knows the next key already; this one will in some seconds.
+            CipherError::UnknownKey(version) if version > cipher.version() => {
+                ApiError::unavailable().caused_by(error)
+            }
+            _ => lost(),
+        })?;
+        let Self { operation, request_hash, status, .. } = self;
+        Ok(Kept { operation, request_hash, status, body })
+    }
 }
 
 /// Whose key it is: two users of a clinic may choose the same one.
@@ -22,8 +51,13 @@ fn principal(cx: &TenantCx) -> Uuid {
     if planted(Bug::UnscopedIdempotencyKey) { Uuid::nil() } else { cx.caller().user_id.uuid() }
 }
 
-/// Takes the key for this transaction and looks for an answer that was given before.
-pub(crate) async fn find(tx: &TenantTransaction, cx: &TenantCx, key: &Key) -> Result<Found, ApiError> {
+/// Takes the key for this transaction, and returns the answer that was given before.
+pub(crate) async fn find(
+    tx: &TenantTransaction,
+    cx: &TenantCx,
+    key: &Key,
+    cipher: &FieldCipher,
+) -> Result<Option<Reply>, ApiError> {
     let database = |error| ApiError::database(&error);
     let principal = principal(cx);
     let text = key.text.as_str();
@@ -40,13 +74,13 @@ pub(crate) async fn find(tx: &TenantTransaction, cx: &TenantCx, key: &Key) -> Re
     let now = cx.scope().now();
     let statement = raw_sql!(
         Postgres,
-        r#"SELECT operation, request_hash, status, body
+        r#"SELECT id, operation, request_hash, status, body
            FROM idempotency_keys
            WHERE principal = {principal} AND key = {text} AND expires_at > {now}"#
     );
-    match Kept::find_by_statement(statement).one(tx).await.map_err(database)? {
-        Some(kept) => kept.answer(key, principal).map(Found::Answer),
-        None => Ok(Found::Nothing),
+    match Row::find_by_statement(statement).one(tx).await.map_err(database)? {
+        Some(row) => row.open(cx, cipher)?.answer(key, principal).map(Some),
+        None => Ok(None),
     }
 }
 
@@ -54,7 +88,7 @@ pub(crate) async fn find(tx: &TenantTransaction, cx: &TenantCx, key: &Key) -> Re
 pub(crate) async fn keep(
     tx: &TenantTransaction,
     cx: &TenantCx,
-    key: &Key,
+    (key, cipher): (&Key, &FieldCipher),
     answer: &Rendered,
 ) -> Result<(), ApiError> {
     let scope = cx.scope();
@@ -64,6 +98,7 @@ pub(crate) async fn keep(
     let hash = key.request_hash.clone();
     let status = i32::from(answer.status.as_u16());
     let body = key.seal(&Slot { principal, operation }, answer)?;
+    let body = cipher.seal(scope.tenant_id, KEPT_ANSWERS, id, &body).map_err(ApiError::internal)?;
     let batch = EXPIRED_BATCH;
     let now = scope.now();
     let expires_at = now + TimeDelta::seconds(KEPT_FOR_S);
@@ -84,9 +119,34 @@ pub(crate) async fn keep(
            VALUES ({id}, {principal}, {operation}, {text}, {hash}, {status}, {body}, {now}, {now},
                    {expires_at})
            ON CONFLICT (principal, key) DO UPDATE
-           SET operation = EXCLUDED.operation, request_hash = EXCLUDED.request_hash, status = EXCLUDED.status, headers = NULL,
+           SET id = EXCLUDED.id, operation = EXCLUDED.operation, request_hash = EXCLUDED.request_hash, status = EXCLUDED.status, headers = NULL,
                body = EXCLUDED.body, created_at = EXCLUDED.created_at, updated_at = EXCLUDED.updated_at,
                expires_at = EXCLUDED.expires_at"#
     );
     tx.execute_raw(statement).await.map(|_| ()).map_err(|error| ApiError::database(&error))
+}
+
+/// Removes a tenant's expired answers, and returns how many there were.
+pub(crate) async fn sweep(connection: &TenantConnection, now: DateTime<Utc>) -> Result<u64, ApiError> {
+    let (mut all, batch) = (0_u64, EXPIRED_BATCH);
+    loop {
+        let statement = raw_sql!(
+            Postgres,
+            r#"DELETE FROM idempotency_keys
+               WHERE id IN (
+                   SELECT id
+                   FROM idempotency_keys
+                   WHERE expires_at <= {now}
+                   ORDER BY expires_at
+                   LIMIT {batch}
+                   FOR UPDATE SKIP LOCKED
+               )"#
+        );
+        let removed = connection.execute_raw(statement).await.map_err(|error| ApiError::database(&error))?;
+        let removed = removed.rows_affected();
+        all = all.saturating_add(removed);
+        if i64::try_from(removed).is_ok_and(|removed| removed < batch) {
+            return Ok(all);
+        }
+    }
 }

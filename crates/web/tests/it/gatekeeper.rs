@@ -10,6 +10,7 @@ use std::{
 
 use actix_web::http::StatusCode;
 use async_trait::async_trait;
+use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantConnection, TenantTarget};
 use clinicx_types::{
     id::{BreakGlassGrantId, SessionId, TenantId, UserId},
@@ -87,6 +88,10 @@ impl Gatekeeper for FakeGatekeeper {
     }
 
     fn connection(&self, _: &TenantEntry) -> Result<TenantConnection, ApiError> {
+        Err(ApiError::unavailable())
+    }
+
+    async fn cipher(&self, _: TenantId) -> Result<FieldCipher, ApiError> {
         Err(ApiError::unavailable())
     }
 
