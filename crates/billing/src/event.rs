@@ -1,18 +1,50 @@
-//! The events of the module `billing`.
+//! The events that the module `billing` writes to the outbox.
 
 use clinicx_types::module::EventType;
 
-/// An invoice was drafted.
-pub const INVOICE_CREATED: EventType = EventType("invoice.created");
-/// An invoice was issued: it has its number and never changes again.
-pub const INVOICE_ISSUED: EventType = EventType("invoice.issued");
-/// An invoice was cancelled.
-pub const INVOICE_CANCELLED: EventType = EventType("invoice.cancelled");
-/// A payment was received.
-pub const PAYMENT_RECEIVED: EventType = EventType("payment.received");
-/// A payment was voided.
-pub const PAYMENT_VOIDED: EventType = EventType("payment.voided");
+macro_rules! events {
+    ($($(#[$meta:meta])* $name:ident = $text:literal),+ $(,)?) => {
+        $($(#[$meta])* pub const $name: EventType = EventType($text);)+
+        /// Every event of the module.
+        pub const ALL: &[EventType] = &[$($name),+];
+    };
+}
 
-/// Every event of the module.
-pub const ALL: &[EventType] =
-    &[INVOICE_CREATED, INVOICE_ISSUED, INVOICE_CANCELLED, PAYMENT_RECEIVED, PAYMENT_VOIDED];
+events! {
+    /// An invoice was drafted.
+    INVOICE_CREATED = "invoice.created",
+    /// A draft was changed.
+    INVOICE_UPDATED = "invoice.updated",
+    /// A draft was declared entered in error.
+    INVOICE_DISCARDED = "invoice.discarded",
+    /// An invoice was issued: it has its number and never changes again.
+    INVOICE_ISSUED = "invoice.issued",
+    /// An invoice was cancelled.
+    INVOICE_CANCELLED = "invoice.cancelled",
+    /// Something of an invoice was credited.
+    CREDIT_NOTE_ISSUED = "credit_note.issued",
+    /// A payment was received.
+    PAYMENT_RECEIVED = "payment.received",
+    /// A payment that was under way has arrived.
+    PAYMENT_COMPLETED = "payment.completed",
+    /// A payment that was under way did not arrive.
+    PAYMENT_FAILED = "payment.failed",
+    /// A payment was voided.
+    PAYMENT_VOIDED = "payment.voided",
+    /// Money of a payment was allocated to invoices.
+    PAYMENT_ALLOCATED = "payment.allocated",
+    /// Money of a payment was taken off an invoice again.
+    PAYMENT_RELEASED = "payment.released",
+    /// Money of a payment was given back.
+    PAYMENT_REFUNDED = "payment.refunded",
+    /// An invoice is paid in parts.
+    INSTALLMENT_PLAN_CREATED = "installment_plan.created",
+    /// An invoice is no longer paid in parts.
+    INSTALLMENT_PLAN_CANCELLED = "installment_plan.cancelled",
+    /// Something was done that can be billed.
+    CHARGE_ITEM_CREATED = "charge_item.created",
+    /// What was to be billed was taken back.
+    CHARGE_ITEM_WITHDRAWN = "charge_item.withdrawn",
+    /// How the clinic bills was changed.
+    BILLING_SETTINGS_UPDATED = "billing_settings.updated",
+}

@@ -2,11 +2,13 @@
 
 use std::{fmt, str::FromStr};
 
-use rust_decimal::Decimal;
+use rust_decimal::{Decimal, RoundingStrategy};
 use serde::{Deserialize, Serialize};
 
 /// The most digits before and after the point that `numeric(19,4)` holds.
 const MAX_INTEGER_DIGITS: usize = 15;
+/// The least that has too many digits before the point: 10 to the 15th.
+const LIMIT: Decimal = Decimal::from_parts(0xA4C6_8000, 0x0003_8D7E, 0, false, 0);
 
 /// A currency of ISO 4217 that has a minor unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,6 +51,9 @@ pub enum MoneyError {
     /// More digits than the database holds.
     #[error("must have at most 15 digits before the point")]
     TooLarge,
+    /// Amounts of two currencies do not add up.
+    #[error("must be in the same currency")]
+    OtherCurrency,
 }
 
 impl FromStr for Currency {
@@ -119,6 +124,52 @@ impl Money {
         }
     }
 
+    /// Returns nothing, in a currency.
+    pub fn zero(currency: Currency) -> Self {
+        Self { amount: Decimal::new(0, currency.exponent()), currency }
+    }
+
+    /// Rounds a decimal to the currency's number of decimals, halves away from zero.
+    ///
+    /// # Errors
+    /// [`MoneyError::TooLarge`].
+    pub fn rounded(exact: Decimal, currency: Currency) -> Result<Self, MoneyError> {
+        let mut amount =
+            exact.round_dp_with_strategy(currency.exponent(), RoundingStrategy::MidpointAwayFromZero);
+        amount.rescale(currency.exponent());
+        if amount.trunc().abs() >= LIMIT { Err(MoneyError::TooLarge) } else { Ok(Self { amount, currency }) }
+    }
+
+    /// Adds an amount of the same currency.
+    ///
+    /// # Errors
+    /// [`MoneyError::OtherCurrency`]; [`MoneyError::TooLarge`].
+    pub fn plus(self, other: Self) -> Result<Self, MoneyError> {
+        if self.currency != other.currency {
+            return Err(MoneyError::OtherCurrency);
+        }
+        let sum = self.amount.checked_add(other.amount).ok_or(MoneyError::TooLarge)?;
+        Self::rounded(sum, self.currency)
+    }
+
+    /// Takes an amount of the same currency off; the rest can be below zero.
+    ///
+    /// # Errors
+    /// As [`Money::plus`].
+    pub fn minus(self, other: Self) -> Result<Self, MoneyError> {
+        self.plus(Self { amount: -other.amount, currency: other.currency })
+    }
+
+    /// Tells whether it is less than nothing.
+    pub fn is_negative(self) -> bool {
+        self.amount.is_sign_negative() && !self.amount.is_zero()
+    }
+
+    /// Tells whether it is nothing.
+    pub fn is_zero(self) -> bool {
+        self.amount.is_zero()
+    }
+
     /// Returns the amount.
     pub fn amount(self) -> Decimal {
         self.amount
@@ -161,6 +212,30 @@ mod tests {
             check(bad, "EUR", Err(MoneyError::Malformed));
         }
         check("1234567890123456", "EUR", Err(MoneyError::TooLarge));
+    }
+
+    #[test]
+    fn amounts_are_rounded_half_away_from_zero() {
+        let check = |exact: &str, currency: &str, expected: &str| {
+            let rounded = Money::rounded(exact.parse().unwrap(), currency.parse().unwrap());
+            assert_eq!(rounded.unwrap().to_string(), expected, "{exact}");
+        };
+        check("2.345", "EUR", "2.35");
+        check("2.3449", "EUR", "2.34");
+        check("-2.345", "EUR", "-2.35");
+        check("2.5", "JPY", "3");
+        check("2.0005", "KWD", "2.001");
+        check("999999999999999.994", "EUR", "999999999999999.99");
+        let over = Money::rounded("999999999999999.995".parse().unwrap(), "EUR".parse().unwrap());
+        assert_eq!(over, Err(MoneyError::TooLarge));
+    }
+
+    #[test]
+    fn amounts_of_two_currencies_do_not_add_up() {
+        let money = |text: &str, currency: &str| Money::parse(text, currency.parse().unwrap()).unwrap();
+        assert_eq!(money("1.10", "EUR").plus(money("2.20", "EUR")), Ok(money("3.30", "EUR")));
+        assert_eq!(money("1.10", "EUR").minus(money("2.20", "EUR")), Ok(money("-1.10", "EUR")));
+        assert_eq!(money("1.10", "EUR").plus(money("2.20", "USD")), Err(MoneyError::OtherCurrency));
     }
 
     #[test]

@@ -239,7 +239,7 @@ fn wrong_price(error: MoneyError) -> CoreError {
     let code = match error {
         MoneyError::TooPrecise { .. } => "too_precise",
         MoneyError::TooLarge => "out_of_range",
-        MoneyError::Malformed | MoneyError::UnknownCurrency => "malformed_amount",
+        MoneyError::Malformed | MoneyError::UnknownCurrency | MoneyError::OtherCurrency => "malformed_amount",
     };
     CoreError::Invalid(vec![FieldError::new("/price", code, error.to_string())])
 }

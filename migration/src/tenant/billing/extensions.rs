@@ -20,7 +20,7 @@ const INVOICES: [&str; 5] = [
     "ALTER TABLE invoices ADD COLUMN account_id uuid NOT NULL, \
      ADD COLUMN discount numeric(19, 4) NOT NULL DEFAULT 0, ADD COLUMN discount_percent numeric(7, 4), \
      ADD COLUMN allocated numeric(19, 4) NOT NULL DEFAULT 0, ADD COLUMN credited numeric(19, 4) NOT NULL DEFAULT 0, \
-     ADD COLUMN payment_terms_days smallint, ADD COLUMN issuer jsonb, ADD COLUMN recipient bytea, \
+     ADD COLUMN issuer jsonb, ADD COLUMN recipient bytea, \
      ADD COLUMN cancellation_reason bytea, \
      ALTER COLUMN note TYPE bytea USING convert_to(note, 'UTF8')",
     "ALTER TABLE invoices ADD CONSTRAINT fk_invoices__account_id \

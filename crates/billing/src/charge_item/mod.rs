@@ -1,0 +1,13 @@
+//! What was done and can be billed, once (FHIR `ChargeItem`).
+//!
+//! Other modules hand it over through [`BillingCharges`]; an invoice's line takes it.
+
+mod charges;
+pub mod dto;
+pub mod entity;
+mod service;
+
+pub use charges::BillingCharges;
+pub use dto::{ChargeItem, ChargeItemFilter, ChargeItemStatus};
+pub(crate) use service::{bill, free};
+pub use service::{find, get, list};

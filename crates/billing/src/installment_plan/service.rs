@@ -1,0 +1,249 @@
+//! Operations on installment plans.
+
+use clinicx_core::{
+    CoreError,
+    change::{self, json},
+    local_time, validation,
+};
+use clinicx_persistence::{FailureKind, TenantScope, TenantScoped, TenantTransaction};
+use clinicx_types::error::FieldError;
+use rust_decimal::Decimal;
+use sea_orm::{
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set,
+    sea_query::LockType,
+};
+use serde_json::json;
+
+use super::{
+    dto::{CreateInstallmentPlan, Installment, InstallmentPlan, PlanStatus},
+    entity::{ActiveModel, Column, Entity, Model},
+    installment,
+};
+use crate::{
+    InstallmentPlanId, InvoiceId,
+    change::Trace,
+    error::{BillingError, Result},
+    event, input, invoice, split,
+};
+
+const THING: &str = "installment plan";
+
+/// Splits what is due of an issued invoice into parts.
+///
+/// # Errors
+/// [`CoreError::NotFound`]; [`CoreError::Invalid`]; [`CoreError::RefusedTransition`] unless the invoice is issued;
+/// [`BillingError::NothingDue`]; [`BillingError::PlanActive`]; [`BillingError::Core`] when the database fails.
+#[tracing::instrument(name = "billing.installment_plan.create", skip_all, fields(tenant.id = %scope.tenant_id), err(level = "debug"))]
+pub async fn create(
+    tx: &TenantTransaction,
+    scope: &TenantScope,
+    of: InvoiceId,
+    input: CreateInstallmentPlan,
+) -> Result<InstallmentPlan> {
+    validation::check(&input)?;
+    let bill = invoice::locked(tx, of, None).await?;
+    if !bill.status.is_open_to_money() {
+        return Err(bill.status.refusal("split").into());
+    }
+    let due = input::stored(bill.due(), &bill.currency)?;
+    if due.is_zero() {
+        return Err(BillingError::NothingDue);
+    }
+    if bill.issued_on.is_some_and(|day| input.first_due_on < day) {
+        let detail = "must not be before the day of issue";
+        return Err(BillingError::invalid("/first_due_on", "too_early", detail));
+    }
+    let too_small = || BillingError::invalid("/count", "out_of_range", "must leave something for each part");
+    let parts = split::equally(due, input.count).map_err(|_| too_small())?;
+    if parts.iter().any(|part| part.is_zero()) {
+        return Err(too_small());
+    }
+    let now = scope.now();
+    let row = Model {
+        id: InstallmentPlanId::new(scope.next_id()),
+        version: 1,
+        created_at: now,
+        updated_at: now,
+        invoice_id: of,
+        patient_id: bill.patient_id,
+        currency: bill.currency.clone(),
+        total: due.amount(),
+        allocated_before: bill.allocated + bill.credited,
+        status: PlanStatus::Active,
+    };
+    Entity::insert(row.clone().into_active_model().reset_all()).exec_without_returning(tx).await.map_err(
+        |error| match clinicx_persistence::Failure::of(&error) {
+            failure if failure.kind == FailureKind::Unique => BillingError::PlanActive,
+            failure => failure.into(),
+        },
+    )?;
+    let mut rows = Vec::with_capacity(parts.len());
+    for (times, part) in (0_u16..).zip(&parts) {
+        let due_on = input.interval.after(input.first_due_on, times);
+        rows.push(installment::Model {
+            id: scope.next_id(),
+            created_at: now,
+            plan_id: row.id,
+            position: i32::from(times) + 1,
+            due_on: due_on
+                .ok_or_else(|| FieldError::new("/first_due_on", "out_of_range", "is out of range"))?,
+            amount: part.amount(),
+        });
+    }
+    let all = rows.iter().cloned().map(|row| row.into_active_model().reset_all());
+    installment::Entity::insert_many(all).exec_without_returning(tx).await?;
+    let plan = assemble(scope, row, rows, &bill);
+    traced(tx, scope, (None, &plan)).await?;
+    Ok(plan)
+}
+
+/// Returns an installment plan.
+///
+/// # Errors
+/// [`CoreError::NotFound`]; [`BillingError::Core`] when the database fails.
+pub async fn get(
+    db: &impl TenantScoped,
+    scope: &TenantScope,
+    id: InstallmentPlanId,
+) -> Result<InstallmentPlan> {
+    let row = Entity::find_by_id(id).one(db).await?.ok_or_else(|| BillingError::not_found(THING))?;
+    whole(db, scope, row).await
+}
+
+/// Lists the plans of an invoice, the oldest first; there are few.
+///
+/// # Errors
+/// [`CoreError::NotFound`] when there is no such invoice; [`BillingError::Core`] when the database fails.
+pub async fn list(
+    db: &impl TenantScoped,
+    scope: &TenantScope,
+    of: InvoiceId,
+) -> Result<(invoice::entity::Model, Vec<InstallmentPlan>)> {
+    let bill = invoice::entity::Entity::find_by_id(of).one(db).await?;
+    let bill = bill.ok_or_else(|| BillingError::not_found("invoice"))?;
+    let rows =
+        Entity::find().filter(Column::InvoiceId.eq(of)).order_by_desc(Column::Id).limit(200).all(db).await?;
+    let mut plans = Vec::with_capacity(rows.len());
+    for row in rows.into_iter().rev() {
+        plans.push(whole(db, scope, row).await?);
+    }
+    Ok((bill, plans))
+}
+
+/// Gives an active plan up.
+///
+/// # Errors
+/// [`CoreError::NotFound`]; [`CoreError::Stale`]; [`CoreError::RefusedTransition`] unless it is active;
+/// [`BillingError::Core`] when the database fails.
+#[tracing::instrument(name = "billing.installment_plan.cancel", skip_all, fields(tenant.id = %scope.tenant_id), err(level = "debug"))]
+pub async fn cancel(
+    tx: &TenantTransaction,
+    scope: &TenantScope,
+    (id, expected): (InstallmentPlanId, Option<i64>),
+) -> Result<InstallmentPlan> {
+    let found = Entity::find_by_id(id).lock(LockType::NoKeyUpdate).one(tx).await?;
+    let row = found.ok_or_else(|| BillingError::not_found(THING))?;
+    change::expect_version(THING, expected, row.version)?;
+    if row.status != PlanStatus::Active {
+        let from = row.status.as_str();
+        return Err(CoreError::RefusedTransition { from, action: "cancel", allowed: Vec::new() }.into());
+    }
+    let before = whole(tx, scope, row.clone()).await?;
+    let after = whole(tx, scope, given_up(tx, scope, row).await?).await?;
+    traced(tx, scope, (Some(&before), &after)).await?;
+    Ok(after)
+}
+
+/// Gives up the active plan of an invoice that is not asked for any more; the invoice's own trace tells of it.
+pub(crate) async fn end(tx: &TenantTransaction, scope: &TenantScope, of: InvoiceId) -> Result<()> {
+    let found = Entity::find()
+        .filter(Column::InvoiceId.eq(of))
+        .filter(Column::Status.eq(PlanStatus::Active))
+        .lock(LockType::NoKeyUpdate)
+        .one(tx)
+        .await?;
+    if let Some(row) = found {
+        given_up(tx, scope, row).await?;
+    }
+    Ok(())
+}
+
+async fn given_up(tx: &TenantTransaction, scope: &TenantScope, row: Model) -> Result<Model> {
+    let changed = ActiveModel {
+        id: sea_orm::Unchanged(row.id),
+        version: Set(row.version + 1),
+        updated_at: Set(scope.now()),
+        status: Set(PlanStatus::Cancelled),
+        ..Default::default()
+    };
+    Ok(changed.update(tx).await?)
+}
+
+async fn whole(db: &impl TenantScoped, scope: &TenantScope, row: Model) -> Result<InstallmentPlan> {
+    let parts = installment::Entity::find()
+        .filter(installment::Column::PlanId.eq(row.id))
+        .order_by_asc(installment::Column::Position)
+        .all(db)
+        .await?;
+    let bill = invoice::entity::Entity::find_by_id(row.invoice_id).one(db).await?;
+    let bill = bill.ok_or_else(|| BillingError::not_found("invoice"))?;
+    Ok(assemble(scope, row, parts, &bill))
+}
+
+fn assemble(
+    scope: &TenantScope,
+    row: Model,
+    parts: Vec<installment::Model>,
+    bill: &invoice::entity::Model,
+) -> InstallmentPlan {
+    let today = local_time::local_date(scope.now(), scope.time_zone);
+    let is_active = row.status == PlanStatus::Active;
+    let mut paid = (bill.allocated + bill.credited - row.allocated_before).max(Decimal::ZERO);
+    let part = |part: installment::Model| {
+        let share = paid.min(part.amount);
+        paid -= share;
+        Installment {
+            position: part.position,
+            due_on: part.due_on,
+            amount: input::shown(part.amount, &row.currency),
+            paid: input::shown(share, &row.currency),
+            overdue: is_active && share < part.amount && part.due_on < today,
+        }
+    };
+    let installments = parts.into_iter().map(part).collect();
+    InstallmentPlan {
+        id: row.id,
+        version: row.version,
+        created_at: row.created_at,
+        updated_at: row.updated_at,
+        invoice_id: row.invoice_id,
+        patient_id: row.patient_id,
+        total: input::shown(row.total, &row.currency),
+        status: row.status,
+        installments,
+        currency: row.currency,
+    }
+}
+
+async fn traced(
+    tx: &TenantTransaction,
+    scope: &TenantScope,
+    (before, after): (Option<&InstallmentPlan>, &InstallmentPlan),
+) -> Result<()> {
+    let (event, old, new) = match before {
+        None => (event::INSTALLMENT_PLAN_CREATED, None, json(after)),
+        Some(before) => {
+            let (old, new) = change::difference(before, after);
+            (event::INSTALLMENT_PLAN_CANCELLED, Some(old), new)
+        }
+    };
+    let trace = Trace {
+        event,
+        aggregate: ("installment_plan", after.id.uuid()),
+        patient_id: Some(after.patient_id.uuid()),
+        before: old,
+        after: Some(new),
+        payload: json!({ "invoice_id": after.invoice_id, "status": after.status }),
+    };
+    trace.write(tx, scope).await
+}

@@ -1,0 +1,119 @@
+//! Reading and changing how a clinic bills.
+
+use clinicx_core::{change, validation};
+use clinicx_persistence::{FailureKind, TenantScope, TenantScoped, TenantTransaction};
+use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, QuerySelect, Set, sea_query::LockType};
+use serde_json::json;
+
+use super::{
+    dto::{Settings, UpdateSettings},
+    entity::{ActiveModel, Entity, Model},
+};
+use crate::{
+    change::Trace,
+    error::{BillingError, Result},
+    event,
+};
+
+const THING: &str = "billing settings";
+
+/// Returns how the clinic bills.
+///
+/// # Errors
+/// [`BillingError::Core`] when the database fails.
+pub async fn get(db: &impl TenantScoped, _scope: &TenantScope) -> Result<Settings> {
+    Ok(Entity::find().one(db).await?.map(Settings::from).unwrap_or_default())
+}
+
+/// Changes how the clinic bills; invoices that are issued stay as they are. A change that changes nothing leaves no
+/// trace.
+///
+/// # Errors
+/// [`CoreError::Invalid`](clinicx_core::CoreError::Invalid);
+/// [`CoreError::Stale`](clinicx_core::CoreError::Stale) unless `expected` is `None` or the present version;
+/// [`BillingError::Core`] when the database fails.
+#[tracing::instrument(name = "billing.settings.update", skip_all, fields(tenant.id = %scope.tenant_id), err(level = "debug"))]
+pub async fn update(
+    tx: &TenantTransaction,
+    scope: &TenantScope,
+    expected: Option<i64>,
+    patch: UpdateSettings,
+) -> Result<Settings> {
+    validation::check(&patch)?;
+    let row = Entity::find().lock(LockType::NoKeyUpdate).one(tx).await?;
+    let before = row.clone().map(Settings::from).unwrap_or_default();
+    change::expect_version(THING, expected, before.version)?;
+    let mut after = before.clone();
+    after.issuer = patch.issuer.unwrap_or(after.issuer);
+    after.invoice_prefix = patch.invoice_prefix.unwrap_or(after.invoice_prefix);
+    after.credit_note_prefix = patch.credit_note_prefix.unwrap_or(after.credit_note_prefix);
+    after.fiscal_year_start_month = patch.fiscal_year_start_month.unwrap_or(after.fiscal_year_start_month);
+    after.payment_terms_days = patch.payment_terms_days.unwrap_or(after.payment_terms_days);
+    if after.invoice_prefix == after.credit_note_prefix {
+        let detail = "must be another one than that of invoices";
+        return Err(BillingError::invalid("/credit_note_prefix", "unchanged", detail));
+    }
+    if after == before {
+        return Ok(after);
+    }
+    let now = scope.now();
+    let id = row.as_ref().map_or_else(|| scope.next_id(), |row| row.id);
+    after.version += 1;
+    after.updated_at = Some(now);
+    after.created_at = after.created_at.or(Some(now));
+    let written = Model {
+        id,
+        version: after.version,
+        created_at: after.created_at.unwrap_or(now),
+        updated_at: now,
+        singleton: true,
+        issuer: change::json(&after.issuer),
+        invoice_prefix: after.invoice_prefix.clone(),
+        credit_note_prefix: after.credit_note_prefix.clone(),
+        fiscal_year_start_month: after.fiscal_year_start_month,
+        payment_terms_days: after.payment_terms_days,
+    };
+    if row.is_some() {
+        let mut changed: ActiveModel = written.into_active_model().reset_all();
+        changed.id = sea_orm::Unchanged(id);
+        changed.singleton = sea_orm::NotSet;
+        changed.created_at = sea_orm::NotSet;
+        changed.version = Set(after.version);
+        changed.update(tx).await?;
+    } else {
+        let insert = Entity::insert(written.into_active_model().reset_all());
+        insert.exec_without_returning(tx).await.map_err(|error| {
+            // Somebody else has made the first change at the same time.
+            change::refused(&error, |failure| match failure.kind {
+                FailureKind::Unique => Some(clinicx_core::CoreError::Stale { thing: THING }),
+                _ => None,
+            })
+        })?;
+    }
+    let (old, new) = change::difference(&before, &after);
+    let trace = Trace {
+        event: event::BILLING_SETTINGS_UPDATED,
+        aggregate: ("billing_settings", id),
+        patient_id: None,
+        before: Some(old),
+        after: Some(new),
+        payload: json!({}),
+    };
+    trace.write(tx, scope).await?;
+    Ok(after)
+}
+
+impl From<Model> for Settings {
+    fn from(row: Model) -> Self {
+        Self {
+            version: row.version,
+            created_at: Some(row.created_at),
+            updated_at: Some(row.updated_at),
+            issuer: serde_json::from_value(row.issuer).unwrap_or_default(),
+            invoice_prefix: row.invoice_prefix,
+            credit_note_prefix: row.credit_note_prefix,
+            fiscal_year_start_month: row.fiscal_year_start_month,
+            payment_terms_days: row.payment_terms_days,
+        }
+    }
+}
