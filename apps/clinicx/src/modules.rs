@@ -36,7 +36,13 @@ pub fn registry(extensions: &Extensions) -> Result<ModuleRegistry, ModuleError> 
 /// Returns the columns whose values are sealed: of every module, and of the answers that are kept for repetitions.
 pub fn sealed_columns(extensions: &Extensions) -> Vec<SealedColumn> {
     let kept = SealedColumn::new(clinicx_web::KEPT_ANSWERS);
-    let own = [clinicx_core::sealed::COLUMNS, clinicx_dental::sealed::COLUMNS, &[kept]].concat();
+    let own = [
+        clinicx_core::sealed::COLUMNS,
+        clinicx_billing::sealed::COLUMNS,
+        clinicx_dental::sealed::COLUMNS,
+        &[kept],
+    ]
+    .concat();
     own.into_iter().chain(extensions.iter().flat_map(|extension| extension.sealed_columns).copied()).collect()
 }
 
@@ -61,6 +67,15 @@ fn http(slot: &Slot) -> Vec<HttpModule> {
         routes::rooms::module(),
         routes::services::module(),
         routes::appointments::module(slot),
+        routes::invoices::module(slot),
+        routes::credit_notes::module(slot),
+        routes::payments::module(slot),
+        routes::payment_moves::module(slot),
+        routes::installment_plans::module(),
+        routes::charge_items::module(),
+        routes::accounts::module(),
+        routes::reports::module(),
+        routes::billing_settings::module(),
         routes::audit_logs::module(slot),
         routes::dental_chart::module(),
         routes::tooth_records::module(slot),

@@ -1,20 +1,29 @@
 //! The routes, one file for each resource.
 
 pub mod account;
+pub mod accounts;
 pub mod appointments;
 pub mod audit_logs;
 pub mod auth;
+pub mod billing_settings;
 pub mod break_glass;
+pub mod charge_items;
+pub mod credit_notes;
 pub mod dental_chart;
 pub mod health;
+pub mod installment_plans;
 pub mod invitations;
+pub mod invoices;
 pub mod lab_cases;
 pub mod oidc;
 pub mod patients;
+pub mod payment_moves;
+pub mod payments;
 pub mod perio_exams;
 pub mod platform_tenants;
 pub mod platform_users;
 pub mod procedure_codes;
+pub mod reports;
 pub mod rooms;
 pub mod services;
 pub mod settings;
