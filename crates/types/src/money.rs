@@ -118,7 +118,7 @@ impl Money {
         let mut scaled = amount;
         scaled.rescale(exponent);
         if scaled == amount {
-            Ok(Self { amount: scaled, currency })
+            Ok(Self { amount: without_negative_zero(scaled), currency })
         } else {
             Err(MoneyError::TooPrecise { exponent })
         }
@@ -137,7 +137,10 @@ impl Money {
         let mut amount =
             exact.round_dp_with_strategy(currency.exponent(), RoundingStrategy::MidpointAwayFromZero);
         amount.rescale(currency.exponent());
-        if amount.trunc().abs() >= LIMIT { Err(MoneyError::TooLarge) } else { Ok(Self { amount, currency }) }
+        if amount.trunc().abs() >= LIMIT {
+            return Err(MoneyError::TooLarge);
+        }
+        Ok(Self { amount: without_negative_zero(amount), currency })
     }
 
     /// Adds an amount of the same currency.
@@ -179,6 +182,14 @@ impl Money {
     pub fn currency(self) -> Currency {
         self.currency
     }
+}
+
+/// Nothing is written without a sign.
+fn without_negative_zero(mut amount: Decimal) -> Decimal {
+    if amount.is_zero() {
+        amount.set_sign_positive(true);
+    }
+    amount
 }
 
 impl fmt::Display for Money {
@@ -225,6 +236,7 @@ mod tests {
         check("-2.345", "EUR", "-2.35");
         check("2.5", "JPY", "3");
         check("2.0005", "KWD", "2.001");
+        check("-0.001", "EUR", "0.00");
         check("999999999999999.994", "EUR", "999999999999999.99");
         let over = Money::rounded("999999999999999.995".parse().unwrap(), "EUR".parse().unwrap());
         assert_eq!(over, Err(MoneyError::TooLarge));

@@ -1,0 +1,123 @@
+//! What other modules hand over, and how it is billed once.
+
+use clinicx_billing::{
+    charge_item::{self, BillingCharges, ChargeItemFilter, ChargeItemStatus},
+    invoice::InvoiceStatus,
+};
+use clinicx_core::{
+    PatientId,
+    charge::{Charge, ChargeSource, Charges, Withdrawal},
+};
+use clinicx_types::{money::Money, page::PageRequest};
+use serde_json::json;
+use uuid::Uuid;
+
+use crate::practice::{Practice, code, wrong_field};
+
+fn charge(patient: PatientId, id: Uuid, price: &str, currency: &str) -> Charge {
+    Charge {
+        source: ChargeSource { kind: "treatment", id },
+        patient_id: patient,
+        staff_id: None,
+        code: "D100".to_owned(),
+        description: "Filling".to_owned(),
+        quantity: "1".parse().unwrap(),
+        unit_price: Money::parse(price, currency.parse().unwrap()).unwrap(),
+        tax_rate: Some("7".parse().unwrap()),
+        performed_at: "2026-05-30T10:00:00Z".parse().unwrap(),
+    }
+}
+
+impl Practice {
+    async fn charge(&self, charge: Charge) {
+        let kept = self.write(async |tx| Ok(BillingCharges.charge(tx, &self.scope, charge.clone()).await?));
+        kept.await.unwrap();
+    }
+
+    async fn withdraw(&self, id: Uuid) -> Withdrawal {
+        let source = ChargeSource { kind: "treatment", id };
+        self.write(async |tx| Ok(BillingCharges.withdraw(tx, &self.scope, source).await?)).await.unwrap()
+    }
+
+    async fn open_items(&self) -> usize {
+        let filter = ChargeItemFilter { status: Some(ChargeItemStatus::Open), ..ChargeItemFilter::default() };
+        let db = &self.tenant.connection;
+        charge_item::list(db, &self.scope, &filter, &PageRequest::default()).await.unwrap().items.len()
+    }
+}
+
+#[tokio::test]
+async fn a_treatment_fills_its_line_and_is_billed_once() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let treatment = practice.scope.next_id();
+    practice.charge(charge(patient, treatment, "80.00", "EUR")).await;
+    practice.charge(charge(patient, treatment, "99.00", "EUR")).await;
+    let body = json!({ "patient_id": patient, "lines": [{ "treatment_id": treatment }] });
+    let draft = practice.draft(body.clone()).await.unwrap();
+    let line = &draft.lines[0];
+    assert_eq!((line.description.as_str(), line.code.as_deref()), ("Filling", Some("D100")));
+    assert_eq!((line.net.as_str(), line.tax_rate.as_str(), draft.gross.as_str()), ("80.00", "7", "85.60"));
+    let refused = practice.draft(body).await.unwrap_err();
+    let error: &dyn clinicx_types::error::DomainError = &refused;
+    assert_eq!((error.code(), error.conflicts()), ("already_billed", vec![draft.id.uuid()]));
+    assert_eq!(practice.withdraw(treatment).await, Withdrawal::Billed);
+    let same = json!({ "lines": [{ "treatment_id": treatment, "unit_price": "70.00" }] });
+    let changed = practice.change(&draft, same).await.unwrap();
+    assert_eq!(changed.net, "70.00");
+    practice.issue(draft.id, None).await.unwrap();
+    practice.cancel(draft.id).await.unwrap();
+    assert_eq!(practice.open_items().await, 1);
+    assert_eq!(practice.withdraw(treatment).await, Withdrawal::Withdrawn);
+    let late = json!({ "patient_id": patient, "lines": [{ "treatment_id": treatment }] });
+    assert_eq!(code(practice.draft(late).await), "already_billed");
+}
+
+#[tokio::test]
+async fn a_treatment_that_leaves_a_draft_can_be_billed_again() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let (one, two) = (practice.scope.next_id(), practice.scope.next_id());
+    practice.charge(charge(patient, one, "10.00", "EUR")).await;
+    practice.charge(charge(patient, two, "20.00", "EUR")).await;
+    let both = json!({ "patient_id": patient, "lines": [{ "treatment_id": one }, { "treatment_id": two }] });
+    let draft = practice.draft(both).await.unwrap();
+    assert_eq!(practice.open_items().await, 0);
+    let fewer = practice.change(&draft, json!({ "lines": [{ "treatment_id": two }] })).await.unwrap();
+    assert_eq!((fewer.net.as_str(), practice.open_items().await), ("20.00", 1));
+    let (scope, cipher) = (&practice.scope, &practice.tenant.cipher);
+    let gone = practice
+        .write(async |tx| clinicx_billing::invoice::discard(tx, scope, cipher, (draft.id, None)).await)
+        .await
+        .unwrap();
+    assert_eq!((gone.status, practice.open_items().await), (InvoiceStatus::EnteredInError, 2));
+}
+
+#[tokio::test]
+async fn what_is_unknown_another_patients_or_in_another_currency_is_not_billed() {
+    let practice = Practice::open().await;
+    let (patient, other) = (practice.patient().await, practice.patient().await);
+    let (theirs, dollars) = (practice.scope.next_id(), practice.scope.next_id());
+    practice.charge(charge(other, theirs, "10.00", "EUR")).await;
+    practice.charge(charge(patient, dollars, "10.00", "USD")).await;
+    let bill = async |treatment: Uuid| {
+        let body = json!({ "patient_id": patient, "lines": [{ "treatment_id": treatment,
+            "description": "x", "quantity": "1", "unit_price": "1.00" }] });
+        wrong_field(practice.draft(body).await)
+    };
+    let at = "/lines/0/treatment_id".to_owned();
+    assert_eq!(bill(practice.scope.next_id()).await, (at.clone(), "not_found".into()));
+    assert_eq!(bill(theirs).await, (at.clone(), "not_found".into()));
+    assert_eq!(bill(dollars).await, (at, "currency_mismatch".into()));
+    assert_eq!(practice.open_items().await, 2);
+    let twice = practice.scope.next_id();
+    practice.charge(charge(patient, twice, "10.00", "EUR")).await;
+    let body =
+        json!({ "patient_id": patient, "lines": [{ "treatment_id": twice }, { "treatment_id": twice }] });
+    assert_eq!(wrong_field(practice.draft(body).await).1, "duplicate");
+    let mut bad = charge(patient, practice.scope.next_id(), "10.00", "EUR");
+    bad.quantity = "0".parse().unwrap();
+    let refused =
+        practice.write(async |tx| Ok(BillingCharges.charge(tx, &practice.scope, bad.clone()).await?));
+    assert_eq!(wrong_field(refused.await).0, "/quantity");
+}

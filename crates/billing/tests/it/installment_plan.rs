@@ -1,0 +1,74 @@
+//! Installment plans.
+
+use clinicx_billing::installment_plan::{self, InstallmentPlan, PlanStatus};
+use serde_json::{Value, json};
+
+use crate::practice::{Practice, code, read, wrong_field};
+
+impl Practice {
+    async fn split(
+        &self,
+        of: clinicx_billing::InvoiceId,
+        body: Value,
+    ) -> Result<InstallmentPlan, clinicx_billing::BillingError> {
+        self.write(async |tx| installment_plan::create(tx, &self.scope, of, read(body.clone())).await).await
+    }
+}
+
+#[tokio::test]
+async fn the_first_part_takes_the_remainder_and_the_earliest_is_paid_first() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let invoice = practice.issued(patient, &["100.00"], "0").await;
+    let plan = practice.split(invoice.id, json!({ "count": 3, "first_due_on": "2026-06-30" })).await.unwrap();
+    let parts: Vec<(&str, String)> =
+        plan.installments.iter().map(|part| (part.amount.as_str(), part.due_on.to_string())).collect();
+    assert_eq!(
+        parts,
+        [
+            ("33.34", "2026-06-30".to_owned()),
+            ("33.33", "2026-07-30".to_owned()),
+            ("33.33", "2026-08-30".to_owned())
+        ]
+    );
+    let body = json!({ "patient_id": patient, "amount": "40.00", "method": "cash",
+        "allocations": [{ "invoice_id": invoice.id, "amount": "40.00" }] });
+    practice.pay(body).await.unwrap();
+    let later = practice.at("2026-08-01T07:00:00Z");
+    let now = installment_plan::get(&practice.tenant.connection, &later.scope, plan.id).await.unwrap();
+    let paid: Vec<(&str, bool)> =
+        now.installments.iter().map(|part| (part.paid.as_str(), part.overdue)).collect();
+    assert_eq!(paid, [("33.34", false), ("6.66", true), ("0.00", false)]);
+    let again = json!({ "count": 2, "first_due_on": "2026-06-30" });
+    assert_eq!(code(practice.split(invoice.id, again.clone()).await), "installment_plan_active");
+    let ended = practice
+        .write(async |tx| installment_plan::cancel(tx, &practice.scope, (plan.id, Some(1))).await)
+        .await
+        .unwrap();
+    assert_eq!(ended.status, PlanStatus::Cancelled);
+    let rest = practice.split(invoice.id, again).await.unwrap();
+    assert_eq!(rest.total, "60.00");
+    let (of, all) =
+        installment_plan::list(&practice.tenant.connection, &practice.scope, invoice.id).await.unwrap();
+    assert_eq!((of.patient_id, all.len()), (patient, 2));
+}
+
+#[tokio::test]
+async fn only_what_is_due_of_an_issued_invoice_is_split() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let draft = practice.draft(json!({ "patient_id": patient, "lines": [] })).await.unwrap();
+    let body = json!({ "count": 3, "first_due_on": "2026-06-30" });
+    assert_eq!(code(practice.split(draft.id, body.clone()).await), "transition_refused");
+    let small = practice.issued(patient, &["0.02"], "0").await;
+    assert_eq!(wrong_field(practice.split(small.id, body.clone()).await).0, "/count");
+    let early = json!({ "count": 2, "first_due_on": "2026-05-31" });
+    assert_eq!(wrong_field(practice.split(small.id, early).await).0, "/first_due_on");
+    practice.credit(small.id, json!({ "reason": "Small" })).await.unwrap();
+    assert_eq!(code(practice.split(small.id, body.clone()).await), "nothing_due");
+    let cancelled = practice.issued(patient, &["90.00"], "0").await;
+    let plan = practice.split(cancelled.id, body).await.unwrap();
+    practice.cancel(cancelled.id).await.unwrap();
+    let plan = installment_plan::get(&practice.tenant.connection, &practice.scope, plan.id).await.unwrap();
+    assert_eq!(plan.status, PlanStatus::Cancelled);
+}

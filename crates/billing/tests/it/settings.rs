@@ -1,0 +1,51 @@
+//! How a clinic bills.
+
+use clinicx_billing::settings::{self, Settings};
+use serde_json::{Value, json};
+
+use crate::practice::{Practice, code, read, wrong_field};
+
+impl Practice {
+    pub(crate) async fn set(
+        &self,
+        expected: Option<i64>,
+        body: Value,
+    ) -> Result<Settings, clinicx_billing::BillingError> {
+        self.write(async |tx| settings::update(tx, &self.scope, expected, read(body.clone())).await).await
+    }
+}
+
+#[tokio::test]
+async fn invoices_name_the_clinic_as_it_was_when_they_were_issued() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let first = settings::get(&practice.tenant.connection, &practice.scope).await.unwrap();
+    assert_eq!((first.version, first.invoice_prefix.as_str()), (0, "INV"));
+    let unnamed = practice.issued(patient, &["1.00"], "0").await;
+    assert_eq!(unnamed.issuer.unwrap().name.as_deref(), Some(practice.scope.slug.as_str()));
+    let issuer = json!({ "name": "Praxis Nord", "address": "1 Main Street\nBerlin", "tax_number": "DE1" });
+    let set = json!({ "issuer": issuer, "payment_terms_days": 30, "invoice_prefix": "R" });
+    let set = practice.set(Some(0), set).await.unwrap();
+    assert_eq!((set.version, set.payment_terms_days), (1, 30));
+    assert_eq!(code(practice.set(Some(0), json!({ "payment_terms_days": 1 })).await), "version_mismatch");
+    let named = practice.issued(patient, &["1.00"], "0").await;
+    assert_eq!(
+        (named.number.as_deref(), named.due_on.unwrap().to_string().as_str()),
+        (Some("R-2026-00001"), "2026-07-01")
+    );
+    practice.set(Some(1), json!({ "issuer": { "name": "Another" } })).await.unwrap();
+    assert_eq!(practice.invoice(named.id).await.issuer.unwrap().name.as_deref(), Some("Praxis Nord"));
+}
+
+#[tokio::test]
+async fn what_is_wrong_about_settings_is_refused() {
+    let practice = Practice::open().await;
+    let check = async |body: Value, pointer: &str, expected: &str| {
+        assert_eq!(wrong_field(practice.set(None, body).await), (pointer.to_owned(), expected.to_owned()));
+    };
+    check(json!({ "invoice_prefix": "inv" }), "/invoice_prefix", "malformed_prefix").await;
+    check(json!({ "invoice_prefix": "CN" }), "/credit_note_prefix", "unchanged").await;
+    check(json!({ "fiscal_year_start_month": 13 }), "/fiscal_year_start_month", "out_of_range").await;
+    check(json!({ "payment_terms_days": -1 }), "/payment_terms_days", "out_of_range").await;
+    check(json!({ "issuer": { "name": " " } }), "/issuer/name", "blank").await;
+}
