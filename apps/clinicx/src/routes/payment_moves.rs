@@ -67,15 +67,13 @@ pub fn module(slot: &Slot) -> HttpModule {
                 .handler(move |cx: TenantCx, id: Path<PaymentId>, wanted: List<Wanted>| {
                     list_refunds(listing.clone(), cx, id, wanted)
                 }),
-            Operation::get("/payments/{payment_id}/refunds/{id}", "get_refund")
+            Operation::get("/refunds/{id}", "get_refund")
                 .summary("Show what was given back")
                 .access(read)
                 .shows_patients("refund")
                 .answers::<Refund>(200)
                 .errors(&["not_found"])
-                .handler(move |cx: TenantCx, ids: Path<(PaymentId, RefundId)>| {
-                    get_refund(getting.clone(), cx, ids)
-                }),
+                .handler(move |cx: TenantCx, id: Path<RefundId>| get_refund(getting.clone(), cx, id)),
         ])
 }
 
@@ -134,7 +132,7 @@ async fn refund(
         let input = input.clone();
         Box::pin(async move {
             let made = payment::refund(tx, scope, &cipher, id, input).await?;
-            let location = format!("/payments/{id}/refunds/{}", made.id);
+            let location = format!("/refunds/{}", made.id);
             Ok(Reply::created(location, &made).showing([made.patient_id]))
         })
     })
@@ -154,13 +152,9 @@ async fn list_refunds(
     Ok(Reply::page(&list, &page).showing([of.patient_id]))
 }
 
-async fn get_refund(
-    slot: Slot,
-    cx: TenantCx,
-    Path(ids): Path<(PaymentId, RefundId)>,
-) -> Result<Reply, ApiError> {
+async fn get_refund(slot: Slot, cx: TenantCx, Path(id): Path<RefundId>) -> Result<Reply, ApiError> {
     let found = sealed::read(&slot, &cx, async |tx, scope, cipher| {
-        Ok(payment::get_refund(tx, scope, cipher, ids).await?)
+        Ok(payment::get_refund(tx, scope, cipher, id).await?)
     })
     .await?;
     Ok(Reply::ok(&found).showing([found.patient_id]))

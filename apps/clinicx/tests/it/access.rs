@@ -245,6 +245,10 @@ fn body(operation: &str) -> Value {
         }
         "create_treatment" => json!({"procedure_code": "EX01", "staff_id": Uuid::nil()}),
         "create_lab_case" => json!({"laboratory": "A laboratory"}),
+        "create_credit_note" => json!({"reason": "Mistake"}),
+        "create_installment_plan" => json!({"count": 2, "first_due_on": "2031-01-01"}),
+        "release_payment" => json!({"invoice_id": Uuid::nil()}),
+        "refund_payment" => json!({"amount": "1.00", "reason": "Mistake"}),
         _ => json!({}),
     }
 }
@@ -342,6 +346,7 @@ async fn add_things(owner: &Api, operator: &Api, slug: &str) -> BTreeMap<&'stati
     things.insert("treatments", make(format!("/patients/{patient}/treatments"), treatment).await);
     let code = json!({"code": "X1", "name": "X"});
     things.insert("procedure-codes", make("/procedure-codes".to_owned(), code).await);
+    things.extend(add_money(owner, &things["patients"]).await);
     things.insert("staff", staff);
     let me = owner.get("/auth/me").await.expect(200);
     things.insert("users", me["id"].as_str().unwrap().to_owned());
@@ -355,6 +360,38 @@ async fn add_things(owner: &Api, operator: &Api, slug: &str) -> BTreeMap<&'stati
     let sessions = owner.get("/auth/sessions").await.expect(200);
     things.insert("sessions", sessions["items"][0]["id"].as_str().unwrap().to_owned());
     things
+}
+
+/// Makes one thing of each kind that the module `billing` keeps.
+async fn add_money(owner: &Api, patient: &str) -> BTreeMap<&'static str, String> {
+    let id = |made: &Value| made["id"].as_str().unwrap().to_owned();
+    let make = async |path: &str, body: Value| {
+        let key = Uuid::new_v4().to_string();
+        owner.send(owner.request(Method::POST, path).header("Idempotency-Key", key).json(&body)).await.expect(201)
+    };
+    let line = json!({"description": "Work", "quantity": "1", "unit_price": "100.00"});
+    let draft = make("/invoices", json!({"patient_id": patient, "lines": [line]})).await;
+    let invoice = id(&draft);
+    let issue = format!("/invoices/{invoice}/issue");
+    owner.change(Method::POST, &issue, &draft["version"], Value::Null).await.expect(200);
+    let plan = json!({"count": 2, "first_due_on": "2031-01-01"});
+    let plan = make(&format!("/invoices/{invoice}/installment-plans"), plan).await;
+    let wish = json!([{"invoice_line_id": draft["lines"][0]["id"], "quantity": "0.1"}]);
+    let note = json!({"lines": wish, "reason": "Mistake"});
+    let note = make(&format!("/invoices/{invoice}/credit-notes"), note).await;
+    let payment = make("/payments", json!({"patient_id": patient, "amount": "10", "method": "cash"})).await;
+    let refund = json!({"amount": "1.00", "reason": "Mistake"});
+    let refund = make(&format!("/payments/{}/refunds", id(&payment)), refund).await;
+    BTreeMap::from([
+        ("accounts", draft["account_id"].as_str().unwrap().to_owned()),
+        ("invoices", invoice),
+        ("installment-plans", id(&plan)),
+        ("credit-notes", id(&note)),
+        ("payments", id(&payment)),
+        ("refunds", id(&refund)),
+        // Nothing of the module itself makes one over HTTP; what is nobody's is not found either.
+        ("charge-items", Uuid::now_v7().to_string()),
+    ])
 }
 
 /// Says what the compiled permission rules make of a caller.

@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are what is looked for")]
 
 mod accounts;
+mod billing;
 mod clinic;
 mod cut;
 mod dental;
@@ -100,8 +101,9 @@ impl World {
         let cluster =
             Cluster::connect(clinicx_persistence::ClusterOptions { apply_mode: mode, pool, ..options });
         let cluster = cluster.await.unwrap();
-        let builder = TestTenant::builder().database(&database).modules(&["dental"]);
-        let builder = builder.facts("core", FACTS).facts("dental", clinicx_dental::FACTS);
+        let builder = TestTenant::builder().database(&database).modules(&["billing", "dental"]);
+        let builder = builder.facts("core", FACTS).facts("billing", clinicx_billing::FACTS);
+        let builder = builder.facts("dental", clinicx_dental::FACTS);
         let first = builder.create().await;
         let mut clinics = Vec::new();
         for number in 0..tenants {

@@ -16,6 +16,7 @@ mod audit;
 mod audit_log;
 mod away;
 mod bad_input;
+mod billing;
 mod booking;
 mod break_glass;
 mod browser;

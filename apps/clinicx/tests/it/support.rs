@@ -37,13 +37,19 @@ pub(crate) async fn mail_folder() -> PathBuf {
     shared().await.1.join("mail")
 }
 
-async fn shared() -> &'static (String, PathBuf) {
-    static SHARED: OnceCell<(String, PathBuf)> = OnceCell::const_new();
+/// Returns the superuser's address of the service's database.
+pub(crate) async fn database() -> String {
+    shared().await.2.clone()
+}
+
+async fn shared() -> &'static (String, PathBuf, String) {
+    static SHARED: OnceCell<(String, PathBuf, String)> = OnceCell::const_new();
     SHARED
         .get_or_init(|| async {
             let config = configuration("http").await;
             let state_dir = config.state_dir.0.clone();
-            (start(config).await, state_dir)
+            let database = config.database.url.as_ref().unwrap().expose().to_owned();
+            (start(config).await, state_dir, database)
         })
         .await
 }

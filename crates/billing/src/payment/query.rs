@@ -188,10 +188,9 @@ pub async fn get_refund(
     db: &impl TenantScoped,
     scope: &TenantScope,
     cipher: &FieldCipher,
-    (of, id): (PaymentId, RefundId),
+    id: RefundId,
 ) -> Result<Refund> {
-    let query = refunds::Entity::find_by_id(id).filter(refunds::Column::PaymentId.eq(of));
-    let row = query.one(db).await?.ok_or_else(|| BillingError::not_found("refund"))?;
+    let row = refunds::Entity::find_by_id(id).one(db).await?.ok_or_else(|| BillingError::not_found("refund"))?;
     shown_refund(scope, cipher, row)
 }
 

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{
-    dental,
+    billing, dental,
     paths::{Answer, Path, Stage, Subject, Work, path},
 };
 
@@ -85,6 +85,8 @@ pub(crate) struct Call {
     pub(crate) colleague: StaffId,
     pub(crate) room: RoomId,
     pub(crate) service: ServiceId,
+    /// An issued invoice that is large enough for every payment.
+    pub(crate) invoice: Uuid,
     pub(crate) subject: Thing,
     pub(crate) number: u32,
     pub(crate) body: Value,
@@ -118,6 +120,7 @@ impl Clinic {
             colleague: StaffId::new(Uuid::nil()),
             room: RoomId::new(Uuid::nil()),
             service: ServiceId::new(Uuid::nil()),
+            invoice: Uuid::nil(),
             subject: Thing::default(),
             number: 0,
             body: Value::Null,
@@ -129,6 +132,7 @@ impl Clinic {
         clinic.template.colleague = StaffId::new(clinic.done("create_staff_member").await.id);
         clinic.template.room = RoomId::new(clinic.done("create_room").await.id);
         clinic.template.service = ServiceId::new(clinic.done("create_service").await.id);
+        clinic.template.invoice = billing::furnish(&clinic).await;
         clinic
     }
 
@@ -158,6 +162,7 @@ impl Clinic {
             Subject::WorkingHours => self.done("create_working_hours").await,
             Subject::TimeOff => self.done("create_time_off").await,
             Subject::Dental(thing) => dental::prepare(self, thing).await,
+            Subject::Billing(thing) => billing::prepare(self, thing).await,
             Subject::Appointment(Stage::Booked) => self.done("book_appointment").await,
             Subject::Appointment(stage) => {
                 let booking = path("book_appointment");

@@ -19,7 +19,7 @@ use sqlx::postgres::PgConnectOptions;
 use uuid::Uuid;
 
 use super::{
-    Figures,
+    Figures, billing,
     clinic::{Call, Clinic, Thing},
     cut::CancelAfter,
     ledger::Ledger,
@@ -73,7 +73,11 @@ impl Bench {
                 parsed,
                 (tenant.time_zone, tenant.currency, &tenant.locale),
                 "test",
-                RULES.iter().chain(clinicx_dental::permission::RULES).map(|rule| rule.permission).collect(),
+                [RULES, clinicx_billing::permission::RULES, clinicx_dental::permission::RULES]
+                    .concat()
+                    .iter()
+                    .map(|rule| rule.permission)
+                    .collect(),
             );
             let db = platform.cluster.tenant(tenant.target());
             let cipher = platform.keyring.cipher(tenant.id).await.unwrap().lasting();
@@ -102,7 +106,11 @@ impl Bench {
 
     /// Sweeps an operation of a tenant.
     async fn sweep_inside(&mut self, facts: &OperationFacts, path: &Path) {
-        let keys: &[bool] = if facts.method == Method::POST { &[false, true] } else { &[false] };
+        let keys: &[bool] = match facts.method == Method::POST {
+            true if billing::NEED_A_KEY.contains(&facts.id) => &[true],
+            true => &[false, true],
+            false => &[false],
+        };
         for keyed in keys {
             for poll in 1.. {
                 let subject = self.clinics[0].prepare(path.subject).await;
@@ -311,7 +319,8 @@ fn unique_slug() -> String {
 
 fn tenant_body(slug: &str, admin: Value) -> Value {
     json!({
-        "slug": slug, "name": "A clinic", "modules": ["dental"], "time_zone": "Europe/Berlin", "currency": "EUR",
+        "slug": slug, "name": "A clinic", "modules": ["billing", "dental"], "time_zone": "Europe/Berlin",
+        "currency": "EUR",
         "locale": "de-DE", "admin": admin,
     })
 }

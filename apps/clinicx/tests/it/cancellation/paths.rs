@@ -19,7 +19,7 @@ use futures_util::future::BoxFuture;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::{clinic::Call, dental};
+use super::{billing, clinic::Call, dental};
 
 /// What an operation answers, as JSON.
 pub(crate) type Answer = Result<Value, CoreError>;
@@ -51,6 +51,7 @@ pub(crate) enum Subject {
     TimeOff,
     Appointment(Stage),
     Dental(dental::Thing),
+    Billing(billing::Thing),
 }
 
 /// Where an appointment stands before.
@@ -118,7 +119,7 @@ const BOOKED: Subject = Subject::Appointment(Stage::Booked);
 
 /// All of them.
 pub(crate) static PATHS: LazyLock<Vec<&'static Path>> =
-    LazyLock::new(|| CORE.iter().chain(dental::PATHS).collect());
+    LazyLock::new(|| CORE.iter().chain(billing::PATHS).chain(dental::PATHS).collect());
 
 static CORE: &[Path] = &[
     Path::write(
