@@ -367,13 +367,16 @@ async fn add_money(owner: &Api, patient: &str) -> BTreeMap<&'static str, String>
     let id = |made: &Value| made["id"].as_str().unwrap().to_owned();
     let make = async |path: &str, body: Value| {
         let key = Uuid::new_v4().to_string();
-        owner.send(owner.request(Method::POST, path).header("Idempotency-Key", key).json(&body)).await.expect(201)
+        owner
+            .send(owner.request(Method::POST, path).header("Idempotency-Key", key).json(&body))
+            .await
+            .expect(201)
     };
     let line = json!({"description": "Work", "quantity": "1", "unit_price": "100.00"});
     let draft = make("/invoices", json!({"patient_id": patient, "lines": [line]})).await;
     let invoice = id(&draft);
     let issue = format!("/invoices/{invoice}/issue");
-    owner.change(Method::POST, &issue, &draft["version"], Value::Null).await.expect(200);
+    owner.change(Method::POST, &issue, &draft["version"], json!({})).await.expect(200);
     let plan = json!({"count": 2, "first_due_on": "2031-01-01"});
     let plan = make(&format!("/invoices/{invoice}/installment-plans"), plan).await;
     let wish = json!([{"invoice_line_id": draft["lines"][0]["id"], "quantity": "0.1"}]);

@@ -91,10 +91,7 @@ const CLEAR: &[(&str, &[&str], &str)] = &[
 ];
 
 /// Columns of words that nothing writes; whoever writes them first seals them.
-const UNWRITTEN: &[(&str, &[&str])] = &[
-    ("dental_charts", &["note"]),
-    ("treatments", &["note"]),
-];
+const UNWRITTEN: &[(&str, &[&str])] = &[("dental_charts", &["note"]), ("treatments", &["note"])];
 
 #[tokio::test]
 async fn every_column_of_words_is_sealed_or_known_not_to_be() {

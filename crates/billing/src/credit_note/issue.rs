@@ -58,7 +58,7 @@ pub async fn issue(
     let payments = payment::lock_those_on(tx, of).await?;
     let row = invoice::locked(tx, of, None).await?;
     if !row.status.is_open_to_money() {
-        return Err(row.status.refusal("credit").into());
+        return Err(row.status.refused_to("credit").into());
     }
     let invoice = Credited {
         lines: invoice::lines_of(tx, &[of]).await?,

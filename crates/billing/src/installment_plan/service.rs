@@ -43,7 +43,7 @@ pub async fn create(
     validation::check(&input)?;
     let bill = invoice::locked(tx, of, None).await?;
     if !bill.status.is_open_to_money() {
-        return Err(bill.status.refusal("split").into());
+        return Err(bill.status.refused_to("split").into());
     }
     let due = input::stored(bill.due(), &bill.currency)?;
     if due.is_zero() {

@@ -39,7 +39,7 @@ pub async fn cancel(
     change::expect_version(THING, expected, row.version)?;
     let credited_whole = row.credited == row.gross && !row.gross.is_zero();
     if !row.status.is_open_to_money() || credited_whole {
-        return Err(row.status.refusal("cancel").into());
+        return Err(row.status.refused_to("cancel").into());
     }
     if !row.allocated.is_zero() {
         return Err(BillingError::MoneyAllocated);

@@ -166,7 +166,7 @@ pub(super) async fn draft(
 ) -> Result<Model> {
     let row = query::locked(tx, id, None).await?;
     change::expect_version(THING, expected, row.version)?;
-    if row.status == InvoiceStatus::Draft { Ok(row) } else { Err(row.status.refusal(action).into()) }
+    if row.status == InvoiceStatus::Draft { Ok(row) } else { Err(row.status.refused_to(action).into()) }
 }
 
 /// Puts the invoice of a row together.

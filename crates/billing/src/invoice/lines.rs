@@ -61,7 +61,8 @@ pub(super) async fn read(
         if let Some(treatment) = input.treatment_id
             && !seen.insert(treatment)
         {
-            wrong.push(FieldError::new(at("treatment_id"), "duplicate", "must not be given twice"));
+            let pointer = at("treatment_id");
+            wrong.push(FieldError::new(pointer, "duplicate", "must not be given twice"));
         }
         match one(scope, currency, (input, &at), &defaults) {
             Ok(line) => lines.push(line),
@@ -115,8 +116,8 @@ pub(super) fn discount(
         (Some(amount), None) => input::amount(amount, currency, &at("discount")).map(Discount::Amount),
         (None, Some(percent)) => input::percentage(percent, &at("discount_percent")).map(Discount::Percent),
         (Some(_), Some(_)) => {
-            let detail = "must not stand beside an amount";
-            Err(FieldError::new(at("discount_percent"), "amount_or_percent", detail))
+            let (pointer, detail) = (at("discount_percent"), "must not stand beside an amount");
+            Err(FieldError::new(pointer, "amount_or_percent", detail))
         }
     }
 }
@@ -216,8 +217,8 @@ fn one(
         wrong.push(missing("treatment_id", "must be a completed treatment of this patient"));
     }
     if item.is_some_and(|item| item.currency != currency.code()) {
-        let detail = "has its price in another currency";
-        wrong.push(FieldError::new(at("treatment_id"), "currency_mismatch", detail));
+        let (pointer, detail) = (at("treatment_id"), "has its price in another currency");
+        wrong.push(FieldError::new(pointer, "currency_mismatch", detail));
     }
     let service = input.service_id.and_then(|id| defaults.services.get(&id));
     if input.service_id.is_some() && service.is_none() {
@@ -226,6 +227,7 @@ fn one(
     if input.staff_id.is_some_and(|id| !defaults.staff.contains(&id)) {
         wrong.push(missing("staff_id", "must be a member of staff of this clinic"));
     }
+    let required = |pointer: String| FieldError::new(pointer, "required", "is required");
     let mut keep = |error: FieldError| wrong.push(error);
     let quantity = match &input.quantity {
         Some(text) => input::quantity(text, &at("quantity")).map_err(&mut keep).ok(),
@@ -237,7 +239,7 @@ fn one(
         (Some(text), _) => input::amount(text, currency, &at("unit_price")),
         (None, Some(amount)) => Money::from_decimal(amount, currency)
             .map_err(|error| input::wrong_amount(error, &at("unit_price"))),
-        (None, None) => Err(FieldError::new(at("unit_price"), "required", "is required")),
+        (None, None) => Err(required(at("unit_price"))),
     };
     let unit_price = unit_price.map_err(&mut keep).ok();
     let pair = (input.discount.as_deref(), input.discount_percent.as_deref());
@@ -251,7 +253,7 @@ fn one(
     let words = words.or(item.map(|item| item.description.as_str()));
     let words = words.or(service.map(|service| service.name.as_str()));
     if words.is_none() {
-        keep(FieldError::new(at("description"), "required", "is required"));
+        keep(required(at("description")));
     }
     match (quantity, unit_price, discount, tax_rate, words) {
         (Some(quantity), Some(unit_price), Some(discount), Some(tax_rate), Some(words))

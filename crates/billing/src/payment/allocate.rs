@@ -49,7 +49,7 @@ pub async fn allocate(
     validation::check(&input)?;
     let row = query::locked(tx, id, None).await?;
     if row.status != PaymentStatus::Completed {
-        return Err(row.status.refusal("allocate").into());
+        return Err(row.status.refused_to("allocate").into());
     }
     let before = query::whole(tx, scope, cipher, row.clone()).await?;
     let currency = input::currency(&row.currency, "/currency")?;
@@ -193,7 +193,8 @@ pub(super) fn wishes(
     let (mut wishes, mut wrong, mut seen) = (Vec::with_capacity(shares.len()), Vec::new(), BTreeSet::new());
     for (index, share) in shares.iter().enumerate() {
         if !seen.insert(share.invoice_id) {
-            wrong.push(FieldError::new(at(index, "invoice_id"), "duplicate", "must not be given twice"));
+            let pointer = at(index, "invoice_id");
+            wrong.push(FieldError::new(pointer, "duplicate", "must not be given twice"));
         }
         match input::positive_amount(&share.amount, currency, &at(index, "amount")) {
             Ok(amount) => wishes.push((share.invoice_id, amount.amount())),
@@ -234,7 +235,7 @@ pub(super) async fn invoices(
     for (id, amount) in wishes {
         let Some(row) = rows.get(id) else { continue };
         if !row.status.is_open_to_money() {
-            return Err(row.status.refusal("pay").into());
+            return Err(row.status.refused_to("pay").into());
         }
         if *amount > row.due() {
             return Err(BillingError::OverAllocation { thing: "invoice" });

@@ -190,7 +190,8 @@ pub async fn get_refund(
     cipher: &FieldCipher,
     id: RefundId,
 ) -> Result<Refund> {
-    let row = refunds::Entity::find_by_id(id).one(db).await?.ok_or_else(|| BillingError::not_found("refund"))?;
+    let row =
+        refunds::Entity::find_by_id(id).one(db).await?.ok_or_else(|| BillingError::not_found("refund"))?;
     shown_refund(scope, cipher, row)
 }
 

@@ -41,7 +41,7 @@ pub async fn refund(
     validation::check(&input)?;
     let payment = query::locked(tx, of, None).await?;
     if payment.status != PaymentStatus::Completed {
-        return Err(payment.status.refusal("refund").into());
+        return Err(payment.status.refused_to("refund").into());
     }
     let currency = input::currency(&payment.currency, "/currency")?;
     let amount = input::positive_amount(&input.amount, currency, "/amount")?;

@@ -43,7 +43,7 @@ impl PaymentStatus {
     }
 
     /// Refuses something that this state does not allow.
-    pub(crate) fn refusal(self, action: &'static str) -> CoreError {
+    pub(crate) fn refused_to(self, action: &'static str) -> CoreError {
         let allowed = self.next().iter().map(|next| next.as_str()).collect();
         CoreError::RefusedTransition { from: self.as_str(), action, allowed }
     }

@@ -35,7 +35,7 @@ pub async fn complete(
 ) -> Result<Payment> {
     let row = query::locked(tx, id, expected).await?;
     if row.status != PaymentStatus::Pending {
-        return Err(row.status.refusal("complete").into());
+        return Err(row.status.refused_to("complete").into());
     }
     post(tx, scope, &row, ledger::EntryKind::Payment).await?;
     let changed = ActiveModel { status: Set(PaymentStatus::Completed), ..next(scope, &row) };
@@ -55,7 +55,7 @@ pub async fn fail(
 ) -> Result<Payment> {
     let row = query::locked(tx, id, expected).await?;
     if row.status != PaymentStatus::Pending {
-        return Err(row.status.refusal("fail").into());
+        return Err(row.status.refused_to("fail").into());
     }
     let changed = ActiveModel { status: Set(PaymentStatus::Failed), ..next(scope, &row) };
     written(tx, scope, cipher, (row, changed, event::PAYMENT_FAILED)).await
@@ -76,7 +76,7 @@ pub async fn void(
     validation::check(&input)?;
     let row = query::locked(tx, id, expected).await?;
     if row.status != PaymentStatus::Completed {
-        return Err(row.status.refusal("void").into());
+        return Err(row.status.refused_to("void").into());
     }
     if row.refunded > Decimal::ZERO {
         return Err(BillingError::Refunded);

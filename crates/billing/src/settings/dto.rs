@@ -14,23 +14,18 @@ use validator::{Validate, ValidationError};
 #[serde(deny_unknown_fields)]
 pub struct Issuer {
     /// The name; the tenant's slug stands in for it while there is none.
-    #[serde(default)]
     #[validate(length(max = 200), custom(function = one_line))]
     pub name: Option<String>,
     /// The address, line by line.
-    #[serde(default)]
     #[validate(length(max = 500), custom(function = many_lines))]
     pub address: Option<String>,
     /// The number under which the clinic pays taxes.
-    #[serde(default)]
     #[validate(length(max = 50), custom(function = one_line))]
     pub tax_number: Option<String>,
     /// Telephone, e-mail and the like, line by line.
-    #[serde(default)]
     #[validate(length(max = 500), custom(function = many_lines))]
     pub contact: Option<String>,
     /// Where to pay, line by line.
-    #[serde(default)]
     #[validate(length(max = 500), custom(function = many_lines))]
     pub payment_details: Option<String>,
 }

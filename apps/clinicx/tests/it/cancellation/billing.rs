@@ -203,12 +203,13 @@ pub(super) static PATHS: &[Path] = &[
     write!("issue_invoice", DRAFT, |_| Value::Null, |tx, call| {
         invoice::issue(tx, &call.scope, &call.cipher, revision(call))
     }),
-    write!(
-        "cancel_invoice",
-        ISSUED,
-        |call| json!({"reason": call.text()}),
-        |tx, call| invoice::cancel(tx, &call.scope, &call.cipher, revision(call), call.input())
-    ),
+    write!("cancel_invoice", ISSUED, |call| json!({"reason": call.text()}), |tx, call| invoice::cancel(
+        tx,
+        &call.scope,
+        &call.cipher,
+        revision(call),
+        call.input()
+    )),
     write!("discard_invoice", DRAFT, |_| Value::Null, |tx, call| {
         invoice::discard(tx, &call.scope, &call.cipher, revision(call))
     }),
@@ -277,12 +278,9 @@ pub(super) static PATHS: &[Path] = &[
     write!("release_payment", Subject::Billing(Thing::Allocated), allocation, |tx, call| {
         payment::release(tx, &call.scope, &call.cipher, PaymentId::new(call.subject.id), call.input())
     }),
-    write!(
-        "refund_payment",
-        PAYMENT,
-        |call| json!({"amount": "0.01", "reason": call.text()}),
-        |tx, call| payment::refund(tx, &call.scope, &call.cipher, PaymentId::new(call.subject.id), call.input())
-    ),
+    write!("refund_payment", PAYMENT, |call| json!({"amount": "0.01", "reason": call.text()}), |tx, call| {
+        payment::refund(tx, &call.scope, &call.cipher, PaymentId::new(call.subject.id), call.input())
+    }),
     Path::get(
         "list_refunds",
         PAYMENT,

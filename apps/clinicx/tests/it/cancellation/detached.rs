@@ -13,6 +13,7 @@ use clinicx_web::{Api, Kit, KitOptions, api::OperationFacts};
 use tokio::runtime;
 
 use super::{
+    billing,
     cut::{Dice, Patience, pause},
     handlers::{Bench, bearing, open_platform, request, serve},
     paths::{PATHS, Path},
@@ -49,7 +50,8 @@ async fn attempt(
     let call = bench.clinics[0].call(path, subject);
     let request_id = call.scope.request_id.uuid();
     let mut wanted = request(facts, path, &call);
-    if facts.method == Method::POST && dice.below(2) == 0 {
+    let keyed = billing::NEED_A_KEY.contains(&facts.id) || dice.below(2) == 0;
+    if facts.method == Method::POST && keyed {
         wanted = wanted.insert_header(("Idempotency-Key", request_id.to_string()));
         bench.keyed.push(request_id);
     }
