@@ -40,6 +40,11 @@ pub(super) const CLINICS: &[DemoClinic] = &[
         ],
         profile: Profile {
             phone_prefix: "+963 11",
+            issuer: &[
+                ("name", "عيادة الياسمين"),
+                ("address", "شارع بغداد ١٢\nدمشق"),
+                ("contact", "+963 11 2310000\nbilling@clinic1.example"),
+            ],
             language: "ar",
             weekdays: &[Sun, Mon, Tue, Wed, Thu],
             staff: &[
@@ -72,6 +77,13 @@ pub(super) const CLINICS: &[DemoClinic] = &[
         ],
         profile: Profile {
             phone_prefix: "+49 30",
+            issuer: &[
+                ("name", "Zahnarztpraxis am Lindenufer"),
+                ("address", "Lindenufer 7\n13597 Berlin"),
+                ("tax_number", "30/123/45678"),
+                ("contact", "+49 30 2310000\nbilling@dental1.example"),
+                ("payment_details", "Zahlbar an Zahnarztpraxis am Lindenufer"),
+            ],
             language: "de",
             weekdays: &[Mon, Tue, Wed, Thu, Fri],
             staff: &[

@@ -38,6 +38,8 @@ pub(super) struct Profile {
         &'static [(&'static str, &'static str, &'static str, Option<&'static str>, &'static str)],
     /// Rooms and chairs: name and kind.
     pub(super) rooms: &'static [(&'static str, &'static str)],
+    /// Who the clinic is on its invoices: the field and its text.
+    pub(super) issuer: &'static [(&'static str, &'static str)],
     /// Services: code, name, minutes, whether it needs a chair, price.
     pub(super) services: &'static [(&'static str, &'static str, u32, bool, &'static str)],
 }
@@ -49,6 +51,8 @@ pub(super) struct Filled {
     pub(super) patients: usize,
     /// Appointments.
     pub(super) appointments: usize,
+    /// Invoices.
+    pub(super) invoices: usize,
 }
 
 struct Practitioner {
@@ -81,8 +85,11 @@ pub(super) async fn fill(
         let charges = crate::charging::of(modules);
         charted = mouths::add(&Chair { tx: &tx, scope, cipher, charges, dentist: dentist.id }).await?;
     }
+    let issuer = profile.issuer.iter().map(|(field, text)| ((*field).to_owned(), json!(text)));
+    let issuer = Value::Object(issuer.collect());
+    let invoices = money::add(&tx, (scope, cipher), &issuer, (&services, &patients)).await?;
     tx.commit().await.map_err(clinicx_persistence::Failure::from)?;
-    Ok(Filled { patients: patients.len() + charted, appointments })
+    Ok(Filled { patients: patients.len() + charted, appointments, invoices })
 }
 
 /// Reads an input as a client would send it.

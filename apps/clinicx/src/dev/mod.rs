@@ -4,6 +4,7 @@ mod claim;
 mod clinics;
 mod demo;
 mod foreign;
+mod money;
 mod mouths;
 mod names;
 pub(crate) mod postgres;
@@ -137,7 +138,9 @@ async fn demo_clinic(platform: &Platform, clinic: &DemoClinic, output: &Output) 
     add_users(platform, clinic, &tenant).await?;
     let cipher = platform.keyring.cipher(tenant.id).await?.lasting();
     let filled = demo::fill(&connection, &scope, &cipher, &clinic.profile, clinic.modules).await?;
-    output.progress(&format!("{slug}: {} patients, {} appointments", filled.patients, filled.appointments));
+    let demo::Filled { patients, appointments, invoices } = filled;
+    output
+        .progress(&format!("{slug}: {patients} patients, {appointments} appointments, {invoices} invoices"));
     Ok(())
 }
 

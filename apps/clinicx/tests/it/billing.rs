@@ -160,7 +160,10 @@ async fn amounts_that_are_numbers_are_refused() {
         let body = json!({"patient_id": patient["id"], "lines": lines});
         let problem = clinic.admin.post("/invoices", body).await.expect(422);
         let error = &problem["errors"][0];
-        assert_eq!((&error["pointer"], &error["code"]), (&json!(format!("/lines/0/{field}")), &json!("wrong_type")));
+        assert_eq!(
+            (&error["pointer"], &error["code"]),
+            (&json!(format!("/lines/0/{field}")), &json!("wrong_type"))
+        );
     }
     let body = json!({"patient_id": patient["id"], "amount": "NaN", "method": "cash"});
     let problem = clinic.admin.pay("/payments", body).await.expect(422);

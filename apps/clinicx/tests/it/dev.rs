@@ -56,7 +56,7 @@ impl Dev {
             json!({"tenants": self.log_in("operator").await.get("/platform/tenants").await.expect(200)});
         for clinic in ["clinic1", "dental1"] {
             let api = self.log_in(clinic).await;
-            for list in ["patients", "appointments", "staff", "rooms", "services"] {
+            for list in ["patients", "appointments", "staff", "rooms", "services", "invoices", "payments"] {
                 let page = api.get(&format!("/{list}?count=true&limit=200")).await.expect(200);
                 contents[clinic][list] = json!({"total": page["total"], "items": page["items"]});
             }
@@ -96,6 +96,29 @@ async fn found(api: &Api, name: &str) -> Vec<Value> {
     page["items"].as_array().unwrap().clone()
 }
 
+/// Looks for invoices in every state, and for accounts that add up.
+async fn assert_money(api: &Api) {
+    for status in ["draft", "issued", "balanced", "cancelled", "entered-in-error"] {
+        assert!(
+            total(api, &format!("/invoices?status={status}&count=true")).await > 0,
+            "no invoice is {status}"
+        );
+    }
+    assert!(total(api, "/invoices?overdue=true&count=true").await > 0);
+    for status in ["completed", "voided"] {
+        assert!(
+            total(api, &format!("/payments?status={status}&count=true")).await > 0,
+            "no payment is {status}"
+        );
+    }
+    let amount = |account: &Value, field: &str| account[field].as_str().unwrap().parse::<f64>().unwrap();
+    let accounts = api.get("/accounts?limit=200").await.expect(200);
+    for account in accounts["items"].as_array().unwrap() {
+        let owed = amount(account, "open_invoices") - amount(account, "unapplied_credit");
+        assert!((amount(account, "balance") - owed).abs() < 0.001, "{account}");
+    }
+}
+
 /// Looks at everything that a newcomer is promised.
 async fn assert_complete(dev: &Dev) {
     let tenants = dev.log_in("operator").await.get("/platform/tenants").await.expect(200);
@@ -107,6 +130,9 @@ async fn assert_complete(dev: &Dev) {
     };
     assert!(modules("dental1").contains(&json!("dental")));
     assert!(!modules("clinic1").contains(&json!("dental")));
+    for clinic in ["clinic1", "dental1"] {
+        assert_money(&dev.log_in(clinic).await).await;
+    }
 
     // Everybody who is announced gets in, to the clinic beside which the address stands.
     for (who, email, password) in &dev.log_ins {
