@@ -19,6 +19,7 @@ mod change;
 pub mod charge_item;
 pub mod credit_note;
 pub mod crediting;
+pub mod document;
 pub mod error;
 pub mod event;
 pub mod input;

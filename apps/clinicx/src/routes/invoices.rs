@@ -1,13 +1,13 @@
 //! Invoices.
 
 use clinicx_billing::{
-    AccountId, InvoiceId, NAME,
+    AccountId, InvoiceId, NAME, document,
     invoice::{self, CancelInvoice, CreateInvoice, Invoice, InvoiceFilter, InvoiceStatus, UpdateInvoice},
     permission::{INVOICE_CANCEL, INVOICE_READ, INVOICE_WRITE},
 };
 use clinicx_core::PatientId;
 use clinicx_types::lang::Language;
-use clinicx_web::{Access, ApiError, Body, HttpModule, List, Operation, Path, Reply, TenantCx};
+use clinicx_web::{Access, ApiError, Body, HttpModule, List, Operation, Path, Query, Reply, TenantCx};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -19,6 +19,7 @@ const LINE_REFUSALS: &[&str] = &["already_billed", "patient_merged", "patient_er
 /// The operations on invoices.
 pub fn module(slot: &Slot) -> HttpModule {
     let (creating, listing, getting) = (slot.clone(), slot.clone(), slot.clone());
+    let printing = slot.clone();
     let (updating, issuing, cancelling, discarding) =
         (slot.clone(), slot.clone(), slot.clone(), slot.clone());
     let read = Access::Tenant(INVOICE_READ);
@@ -48,6 +49,16 @@ pub fn module(slot: &Slot) -> HttpModule {
             .answers::<Invoice>(200)
             .errors(&["not_found"])
             .handler(move |cx: TenantCx, id: Path<InvoiceId>| get(getting.clone(), cx, id)),
+        Operation::get("/invoices/{id}.pdf", "print_invoice")
+            .summary("Show an invoice as PDF")
+            .description("In the clinic's own language unless `language` says another one.")
+            .access(read)
+            .shows_patients("invoice")
+            .answers_content("application/pdf")
+            .errors(&["not_found"])
+            .handler(move |cx: TenantCx, id: Path<InvoiceId>, wanted: Query<Printed>| {
+                print(printing.clone(), cx, id, wanted)
+            }),
         Operation::patch("/invoices/{id}", "update_invoice")
             .summary("Change a draft")
             .description("An absent field stays as it is; `null` clears it; `lines` replaces all lines.")
@@ -102,6 +113,15 @@ struct Wanted {
     overdue: Option<bool>,
 }
 
+/// In which language an invoice is printed.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Printed {
+    /// The language, a BCP 47 tag; the clinic's own unless given.
+    #[schemars(length(max = 35))]
+    language: Option<String>,
+}
+
 fn shown(invoice: &Invoice) -> Reply {
     Reply::ok(invoice).showing([invoice.patient_id])
 }
@@ -131,6 +151,20 @@ async fn get(slot: Slot, cx: TenantCx, Path(id): Path<InvoiceId>) -> Result<Repl
     let found =
         sealed::read(&slot, &cx, async |tx, scope, cipher| Ok(invoice::get(tx, scope, cipher, id).await?));
     Ok(shown(&found.await?))
+}
+
+async fn print(
+    slot: Slot,
+    cx: TenantCx,
+    Path(id): Path<InvoiceId>,
+    Query(wanted): Query<Printed>,
+) -> Result<Reply, ApiError> {
+    let language = Language::negotiate(wanted.language.as_deref().unwrap_or(&cx.scope().locale));
+    let found =
+        sealed::read(&slot, &cx, async |tx, scope, cipher| Ok(invoice::get(tx, scope, cipher, id).await?))
+            .await?;
+    let bytes = document::invoice(&found, language)?;
+    Ok(Reply::content("application/pdf", bytes).with_version(found.version).showing([found.patient_id]))
 }
 
 async fn update(

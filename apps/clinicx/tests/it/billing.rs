@@ -338,3 +338,18 @@ async fn two_hundred_issues_with_twenty_failures_leave_no_gap() {
     let expected: BTreeSet<String> = (1..=180).map(|number| format!("INV-{year}-{number:05}")).collect();
     assert_eq!(numbers, expected);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_invoice_is_printed() {
+    let clinic = clinic().await;
+    let patient = clinic.patient("Reader").await;
+    let issued = issued(&clinic.admin, &patient, &["10.00"]).await;
+    for language in ["", "?language=ar", "?language=en"] {
+        let path = format!("/invoices/{}.pdf{language}", id(&issued));
+        let response = clinic.admin.request(Method::GET, &path).send().await.unwrap();
+        assert_eq!(response.status().as_u16(), 200);
+        assert_eq!(response.headers()["content-type"], "application/pdf");
+        assert!(response.bytes().await.unwrap().starts_with(b"%PDF-"));
+    }
+    clinic.admin.get(&format!("/invoices/{}.pdf", Uuid::now_v7())).await.expect_problem(404, "not_found");
+}

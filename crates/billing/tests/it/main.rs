@@ -5,6 +5,8 @@ mod charge;
 #[cfg(test)]
 mod credit_note;
 #[cfg(test)]
+mod document;
+#[cfg(test)]
 mod installment_plan;
 #[cfg(test)]
 mod invoice;

@@ -10,7 +10,7 @@ use crate::tenant::{
 /// Creates `charge_items`.
 pub(super) const CREATE_CHARGE_ITEMS: TenantMigration = TenantMigration {
     name: "m0007_create_charge_items",
-    up: up,
+    up,
     down: Down::Irreversible("money's history is kept by law"),
 };
 

@@ -10,7 +10,7 @@ use crate::tenant::{
 /// Creates `ledger_entries`.
 pub(super) const CREATE_LEDGER_ENTRIES: TenantMigration = TenantMigration {
     name: "m0016_create_ledger_entries",
-    up: up,
+    up,
     down: Down::Irreversible("money's history is kept by law"),
 };
 

@@ -194,6 +194,9 @@ pub(super) static PATHS: &[Path] = &[
     read!("get_invoice", ISSUED, |tx, call| {
         invoice::get(tx, &call.scope, &call.cipher, InvoiceId::new(call.subject.id))
     }),
+    read!("print_invoice", ISSUED, |tx, call| {
+        invoice::get(tx, &call.scope, &call.cipher, InvoiceId::new(call.subject.id))
+    }),
     write!(
         "update_invoice",
         DRAFT,

@@ -358,7 +358,7 @@ pub(super) async fn serve(kit: &Kit) -> Ask {
             let response = answer.await.unwrap();
             let status = response.status().as_u16();
             let Ok(body) = to_bytes(response.into_body()).await else { panic!("an answer without its end") };
-            (status, String::from_utf8(body.to_vec()).unwrap())
+            (status, String::from_utf8_lossy(&body).into_owned())
         })
     })
 }

@@ -1,0 +1,133 @@
+//! Lines of text as glyphs, in the order in which they are drawn (UAX #9).
+
+use krilla::text::{Font, GlyphId, KrillaGlyph};
+use rustybuzz::{Direction, Face, UnicodeBuffer};
+use unicode_bidi::{BidiInfo, Level};
+
+use super::DocumentError;
+
+/// A font for drawing and for shaping.
+pub(super) struct Typeface {
+    font: Font,
+    face: Face<'static>,
+    units_per_em: f32,
+}
+
+/// A part of a line that is written in one direction.
+pub(super) struct Run {
+    pub(super) text: String,
+    pub(super) glyphs: Vec<KrillaGlyph>,
+    /// How wide it is, in sizes of the font.
+    pub(super) width: f32,
+}
+
+/// A line, its runs from left to right.
+pub(super) struct Line {
+    pub(super) runs: Vec<Run>,
+    /// How wide it is, in sizes of the font.
+    pub(super) width: f32,
+}
+
+impl Typeface {
+    pub(super) fn read(data: &'static [u8]) -> Result<Self, DocumentError> {
+        let font = Font::new(data.into(), 0).ok_or(DocumentError::Font)?;
+        let face = Face::from_slice(data, 0).ok_or(DocumentError::Font)?;
+        let units_per_em =
+            u16::try_from(face.units_per_em()).map(f32::from).map_err(|_| DocumentError::Font)?;
+        Ok(Self { font, face, units_per_em })
+    }
+
+    pub(super) fn font(&self) -> Font {
+        self.font.clone()
+    }
+
+    /// Shapes a line of one paragraph.
+    pub(super) fn line(&self, text: &str, is_rtl: bool) -> Line {
+        let base = if is_rtl { Level::rtl() } else { Level::ltr() };
+        let info = BidiInfo::new(text, Some(base));
+        let mut line = Line { runs: Vec::new(), width: 0.0 };
+        for paragraph in &info.paragraphs {
+            let (levels, runs) = info.visual_runs(paragraph, paragraph.range.clone());
+            for range in runs {
+                let is_rtl = levels.get(range.start).is_some_and(|level| level.is_rtl());
+                let Some(part) = text.get(range) else { continue };
+                let run = self.shape(part.trim_matches(['\n', '\r']), is_rtl);
+                line.width += run.width;
+                line.runs.push(run);
+            }
+        }
+        line
+    }
+
+    fn shape(&self, text: &str, is_rtl: bool) -> Run {
+        let mut buffer = UnicodeBuffer::new();
+        buffer.push_str(text);
+        buffer.guess_segment_properties();
+        buffer.set_direction(if is_rtl { Direction::RightToLeft } else { Direction::LeftToRight });
+        let shaped = rustybuzz::shape(&self.face, &[], buffer);
+        let clusters: Vec<usize> = shaped
+            .glyph_infos()
+            .iter()
+            .map(|info| usize::try_from(info.cluster).unwrap_or_default())
+            .collect();
+        let em = |units: i32| i16::try_from(units).map_or(0.0, f32::from) / self.units_per_em;
+        let mut run = Run { text: text.to_owned(), glyphs: Vec::new(), width: 0.0 };
+        for ((info, position), start) in
+            shaped.glyph_infos().iter().zip(shaped.glyph_positions()).zip(&clusters)
+        {
+            let end = clusters.iter().copied().filter(|other| other > start).min().unwrap_or(text.len());
+            run.width += em(position.x_advance);
+            run.glyphs.push(KrillaGlyph::new(
+                GlyphId::new(info.glyph_id),
+                em(position.x_advance),
+                em(position.x_offset),
+                em(position.y_offset),
+                em(position.y_advance),
+                *start..end,
+                None,
+            ));
+        }
+        run
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn face() -> Typeface {
+        Typeface::read(dejavu::sans::regular()).unwrap()
+    }
+
+    fn texts(line: &Line) -> Vec<&str> {
+        line.runs.iter().map(|run| run.text.as_str()).collect()
+    }
+
+    #[test]
+    fn arabic_letters_join_and_run_from_right_to_left() {
+        let face = face();
+        let word = face.line("بيت", true);
+        let alone: Vec<GlyphId> =
+            ["ب", "ي", "ت"].iter().map(|letter| glyph(&face.line(letter, true), 0)).collect();
+        let drawn: Vec<GlyphId> = (0..word.runs[0].glyphs.len()).map(|at| glyph(&word, at)).collect();
+        // The last letter stands first on the page, and none of the three has the form that it has alone.
+        assert_eq!(drawn.len(), 3);
+        assert!(
+            drawn.iter().zip(alone.iter().rev()).all(|(drawn, alone)| drawn != alone),
+            "{drawn:?} {alone:?}"
+        );
+        assert!(drawn.iter().all(|glyph| *glyph != GlyphId::new(0)));
+    }
+
+    #[test]
+    fn numbers_in_arabic_keep_their_own_direction() {
+        let line = face().line("رقم INV-2026", true);
+        assert_eq!(texts(&line), ["INV-2026", "رقم "]);
+        let line = face().line("No. بيت 7", false);
+        assert_eq!(texts(&line), ["No. ", "7", "بيت "].map(str::to_owned));
+    }
+
+    fn glyph(line: &Line, at: usize) -> GlyphId {
+        krilla::text::Glyph::glyph_id(&line.runs[0].glyphs[at])
+    }
+}
