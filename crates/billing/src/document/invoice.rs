@@ -5,6 +5,7 @@ use clinicx_types::lang::Language;
 use super::{
     DocumentError,
     sheet::{Align, MARGIN, Sheet, Style, WIDTH},
+    text::isolated,
     words::{Words, words},
 };
 use crate::invoice::{Invoice, InvoiceStatus};
@@ -33,7 +34,7 @@ pub fn invoice(invoice: &Invoice, language: Language) -> Result<Vec<u8>, Documen
     let days = [(words.issued_on, invoice.issued_on), (words.due_on, invoice.due_on)];
     for (word, day) in days {
         if let Some(day) = day {
-            sheet.text(MARGIN, Align::Start, &format!("{word}: {day}"), Style::PLAIN);
+            sheet.text(MARGIN, Align::Start, &format!("{word}: {}", isolated(day)), Style::PLAIN);
             sheet.advance(LINE);
         }
     }
@@ -48,15 +49,16 @@ pub fn invoice(invoice: &Invoice, language: Language) -> Result<Vec<u8>, Documen
             sheet.advance(LINE);
         }
     }
+    let title = title.replace(['\u{2066}', '\u{2069}'], "");
     sheet.finish(&title, words.page)
 }
 
 fn title(invoice: &Invoice, words: &Words) -> String {
     match (&invoice.number, invoice.status) {
         (Some(number), InvoiceStatus::Cancelled) => {
-            format!("{} {number} ({})", words.invoice, words.cancelled)
+            format!("{} {} ({})", words.invoice, isolated(number), words.cancelled)
         }
-        (Some(number), _) => format!("{} {number}", words.invoice),
+        (Some(number), _) => format!("{} {}", words.invoice, isolated(number)),
         (None, _) => words.draft.to_owned(),
     }
 }
@@ -67,7 +69,8 @@ fn header(sheet: &mut Sheet, invoice: &Invoice, words: &Words) {
     if let Some(issuer) = &invoice.issuer {
         sheet.text(MARGIN, Align::Start, issuer.name.as_deref().unwrap_or_default(), Style::BOLD);
         sheet.advance(LINE);
-        let tax_number = issuer.tax_number.as_ref().map(|number| format!("{}: {number}", words.tax_number));
+        let tax_number =
+            issuer.tax_number.as_ref().map(|number| format!("{}: {}", words.tax_number, isolated(number)));
         for text in [issuer.address.clone(), issuer.contact.clone(), tax_number].into_iter().flatten() {
             for line in sheet.broken(&text, 240.0, Style::PLAIN) {
                 sheet.text(MARGIN, Align::Start, &line, Style::PLAIN);
@@ -124,7 +127,7 @@ fn totals(sheet: &mut Sheet, invoice: &Invoice, words: &Words) {
     let is_something = |amount: &str| amount.bytes().any(|digit| (b'1'..=b'9').contains(&digit));
     let mut rows = Vec::new();
     if is_something(&invoice.discount) {
-        rows.push((words.discount.to_owned(), format!("-{}", invoice.discount), Style::PLAIN));
+        rows.push((words.discount.to_owned(), isolated(format!("-{}", invoice.discount)), Style::PLAIN));
     }
     rows.push((words.net.to_owned(), invoice.net.clone(), Style::PLAIN));
     for tax in &invoice.taxes {

@@ -6,6 +6,14 @@ use unicode_bidi::{BidiInfo, Level};
 
 use super::DocumentError;
 
+/// Characters that say something about a line and are not drawn.
+const MARKS: [char; 4] = ['\n', '\r', '\u{2066}', '\u{2069}'];
+
+/// Keeps the parts of a date, a number or an amount in their order, whatever stands around them.
+pub(super) fn isolated(text: impl std::fmt::Display) -> String {
+    format!("\u{2066}{text}\u{2069}")
+}
+
 /// A font for drawing and for shaping.
 pub(super) struct Typeface {
     font: Font,
@@ -51,7 +59,7 @@ impl Typeface {
             for range in runs {
                 let is_rtl = levels.get(range.start).is_some_and(|level| level.is_rtl());
                 let Some(part) = text.get(range) else { continue };
-                let run = self.shape(part.trim_matches(['\n', '\r']), is_rtl);
+                let run = self.shape(&part.replace(MARKS, ""), is_rtl);
                 line.width += run.width;
                 line.runs.push(run);
             }
@@ -123,6 +131,8 @@ mod tests {
     fn numbers_in_arabic_keep_their_own_direction() {
         let line = face().line("رقم INV-2026", true);
         assert_eq!(texts(&line), ["INV-2026", "رقم "]);
+        let line = face().line(&format!("في {}", isolated("2026-06-01")), true);
+        assert_eq!(texts(&line).concat(), "2026-06-01في ");
         let line = face().line("No. بيت 7", false);
         assert_eq!(texts(&line), ["No. ", "7", "بيت "].map(str::to_owned));
     }

@@ -27,9 +27,6 @@ async fn an_invoice_is_written_in_every_language_and_on_as_many_pages_as_it_need
     for (language, name) in [(Language::English, "en"), (Language::German, "de"), (Language::Arabic, "ar")] {
         let bytes = document::invoice(&issued, language).unwrap();
         assert!(bytes.starts_with(b"%PDF-"), "{name}");
-        let pages = bytes.windows(11).filter(|part| part == b"/Type/Page ").count()
-            + bytes.windows(11).filter(|part| part == b"/Type/Page\n").count();
-        assert!(pages != 1, "{name}: {pages} pages");
         if let Ok(folder) = std::env::var("CLINICX_KEEP_DOCUMENTS") {
             std::fs::write(format!("{folder}/invoice-{name}.pdf"), bytes).unwrap();
         }
