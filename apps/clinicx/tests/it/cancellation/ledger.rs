@@ -173,7 +173,8 @@ impl Ledger {
                 OR (audits.gone AND things.id IS NOT NULL)
                 OR COALESCE(history.steps, 0) <> COALESCE(audits.steps, 0)"
         );
-        let question = sqlx::query_scalar(AssertSqlSafe(question)).bind(self.tenant).bind(words).bind(&MONEY[..]);
+        let question =
+            sqlx::query_scalar(AssertSqlSafe(question)).bind(self.tenant).bind(words).bind(&MONEY[..]);
         question.fetch_one(&mut self.superuser).await.unwrap()
     }
 
