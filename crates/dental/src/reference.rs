@@ -66,7 +66,9 @@ pub(crate) fn amount(text: &str, currency: Currency, pointer: &str) -> Result<De
         let code = match error {
             MoneyError::TooPrecise { .. } => "too_precise",
             MoneyError::TooLarge => "out_of_range",
-            MoneyError::Malformed | MoneyError::UnknownCurrency => "malformed_amount",
+            MoneyError::Malformed | MoneyError::UnknownCurrency | MoneyError::OtherCurrency => {
+                "malformed_amount"
+            }
         };
         FieldError::new(pointer, code, error.to_string())
     })?;
