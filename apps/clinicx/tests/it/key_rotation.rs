@@ -271,7 +271,7 @@ async fn keys_change_under_load_though_the_command_is_killed_again_and_again() {
     let again =
         stage.program.run(&["keys", "rotate", "--tenant", "rotation-load", "--dry-run", "--json"]).json();
     assert_eq!((&again[0]["version"], &again[0]["resumed"]), (&json!(3), &json!(false)));
-    let destroy = ["keys", "destroy", "--tenant", "rotation-load", "--key-version"];
+    let destroy = ["keys", "destroy", "--yes", "--tenant", "rotation-load", "--key-version"];
     let early = stage.program.run(&[&destroy[..], &["1"]].concat());
     assert!(early.refusal(1).contains("in use"), "{}", early.stderr);
 }
