@@ -35,12 +35,12 @@ async fn a_schema_without_a_ledger_is_adopted_and_then_migrated() {
     // The last migration of billing is left out and its table with it, so that it has to be run.
     let mut upto = all(&plan);
     *upto.get_mut("billing").unwrap() -= 1;
-    let drop = format!("DROP TABLE {}.payments", subject.schema);
+    let drop = format!("DROP TABLE {}.installments", subject.schema);
     test.database.superuser().await.execute(sqlx::AssertSqlSafe(drop)).await.unwrap();
     let version = baseline(&login, &plan, &subject, &upto).await.unwrap();
     assert_eq!(version.modules, test.tenant.schema_version.modules - 1);
     let outcome = apply::migrate(&login, &mut None, &plan, &subject, &[]).await.unwrap();
-    assert_eq!(outcome.applied.iter().map(|one| one.name).collect::<Vec<_>>(), ["m0002_create_payments"]);
+    assert_eq!(outcome.applied.iter().map(|one| one.name).collect::<Vec<_>>(), ["m0018_create_installments"]);
     assert_eq!(outcome.version, test.tenant.schema_version);
 }
 

@@ -109,10 +109,11 @@ impl World {
     /// Gives every tenant the rows of the first, and tells the attack of them.
     async fn spread(&self, superuser: &mut PgConnection) {
         for table in &self.tables {
-            sqlx::query("INSERT INTO probe.tables VALUES ($1, $2, $3)")
+            sqlx::query("INSERT INTO probe.tables VALUES ($1, $2, $3, $4)")
                 .bind(&table.name)
                 .bind(&table.columns)
                 .bind(&table.values)
+                .bind(&table.all_columns)
                 .execute(&mut *superuser)
                 .await
                 .unwrap();
@@ -124,6 +125,8 @@ impl World {
             // The ledger has rows of its own.
             for table in self.tables.iter().filter(|table| number > 0 && table.name != "schema_migrations") {
                 let (name, columns) = (&table.name, &table.all_columns);
+                // What a migration ships is in the first one too.
+                script.push_str(&format!("DELETE FROM \"{schema}\".\"{name}\";"));
                 script.push_str(&format!(
                     "INSERT INTO \"{schema}\".\"{name}\" ({columns}) SELECT {columns} FROM \"{first}\".\"{name}\";"
                 ));

@@ -145,6 +145,11 @@ async fn solve(
         .filter(|column| column.required && (!column.defaulted || column.name == "id"))
         .map(|column| (column.name.as_str(), value(random, day, column)))
         .collect();
+    // A table of one row takes no second one.
+    let makes_room = match columns.iter().any(|column| column.name == "singleton") {
+        true => format!("DELETE FROM \"{table}\"; "),
+        false => String::new(),
+    };
     let mut last = String::new();
     for _ in 0..ATTEMPTS {
         let names: Vec<&str> = columns
@@ -158,8 +163,8 @@ async fn solve(
         let values = row.iter().map(|(_, value)| value.as_str()).collect::<Vec<_>>().join(", ");
         let insert = format!("INSERT INTO \"{table}\" ({list}) VALUES ({values})");
         let attempt = match keep {
-            Keep::Yes => insert.clone(),
-            Keep::No => format!("BEGIN; {insert}; ROLLBACK"),
+            Keep::Yes => format!("{makes_room}{insert}"),
+            Keep::No => format!("BEGIN; {makes_room}{insert}; ROLLBACK"),
         };
         let Err(error) = connection.execute(AssertSqlSafe(attempt)).await else { return row };
         connection.execute("ROLLBACK").await.unwrap();
@@ -230,7 +235,7 @@ fn value(random: &mut StdRng, day: u32, column: &Column) -> String {
             let free = hex(random, 4);
             let limit =
                 kind.split(['(', ')']).nth(1).and_then(|limit| limit.parse().ok()).unwrap_or(usize::MAX);
-            let texts = [free.as_str(), "EUR", "DE", "#00aa11", "11"];
+            let texts = [free.as_str(), "EUR", "USD", "DE", "#00aa11", "11", "aa"];
             let fitting: Vec<&str> = texts.into_iter().filter(|text| text.len() <= limit).collect();
             fitting.choose(random).map(|text| format!("'{text}'")).unwrap()
         }),
