@@ -8,7 +8,8 @@ use crate::merkle::{self, Hash};
 /// The encoding that new leaves have. A column that is added to the table needs a new one; old leaves keep theirs.
 pub const ENCODING: i16 = 1;
 
-/// The columns of encoding 1 in its order, each as text (numbers in decimal, `jsonb` as PostgreSQL prints it).
+/// The columns of encoding 1 in its order, each as text (numbers in decimal, `jsonb` as PostgreSQL prints it). They come
+/// first in whatever selects them.
 ///
 /// The time is in microseconds since 1970, because its text depends on settings of the session.
 pub(crate) const COLUMNS: &str = "\
@@ -68,8 +69,9 @@ pub(crate) struct SealedRow {
 }
 
 impl FromQueryResult for SealedRow {
-    fn from_query_result(row: &sea_orm::QueryResult, prefix: &str) -> Result<Self, sea_orm::DbErr> {
-        let field = |number: usize| row.try_get::<Option<String>>(prefix, &format!("c{number}"));
+    fn from_query_result(row: &sea_orm::QueryResult, _prefix: &str) -> Result<Self, sea_orm::DbErr> {
+        // By their places: there are many rows, and looking for a name costs more than reading its text.
+        let field = |number: usize| row.try_get_by_index::<Option<String>>(number);
         let fields = (0..COLUMN_NAMES.len()).map(field).collect::<Result<Vec<_>, _>>()?;
         let of = |at: Option<&Option<String>>| at.cloned().flatten().unwrap_or_default();
         let wrong = |what: &str| sea_orm::DbErr::Type(format!("an audit row's {what} can't be read"));

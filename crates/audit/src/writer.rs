@@ -1,7 +1,8 @@
 //! Writes rows in batches: whatever waits goes in one statement and one commit, and its waiters go on together.
 //!
 //! A synchronous row for each read would cost each read a disk flush. Here the rows that come while one batch is
-//! being committed are the next batch, so that the batches grow with the load and an idle service waits for nobody.
+//! being committed are the next batch, and a batch that follows one of several rows waits a moment for more, so that
+//! the batches grow with the load and an idle service waits for nobody.
 
 use std::{
     sync::{
@@ -24,6 +25,9 @@ use crate::{
 
 /// How many tasks write: while one waits for the disk the other collects.
 const WRITERS: usize = 2;
+/// How long a batch waits for further rows while several come at a time: a flush and a statement for more of them costs
+/// all requests less than they wait.
+const GATHER: Duration = Duration::from_millis(3);
 /// The first and the longest pause before rows are tried again whose answers have been given already.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
@@ -159,12 +163,22 @@ struct Worker {
 impl Worker {
     async fn run(self) {
         let mut batch = Vec::with_capacity(self.batch);
+        let mut several = false;
         loop {
             let left = {
                 let mut receiver = self.receiver.lock().await;
                 receiver.recv_many(&mut batch, self.batch).await;
+                if several && batch.len() < self.batch {
+                    tokio::time::sleep(GATHER).await;
+                    while batch.len() < self.batch
+                        && let Ok(waiting) = receiver.try_recv()
+                    {
+                        batch.push(waiting);
+                    }
+                }
                 receiver.len()
             };
+            several = batch.len() > 1;
             if batch.is_empty() {
                 return;
             }

@@ -262,7 +262,7 @@ impl Walk<'_> {
 /// Selects the leaves from a position on, with their rows.
 fn page(from: u64) -> Statement {
     let sql = format!(
-        "SELECT l.position, l.audit_id, l.encoding, l.leaf_hash, {COLUMNS}
+        "SELECT {COLUMNS}, l.position, l.audit_id, l.encoding, l.leaf_hash
          FROM (
              SELECT position, audit_id, encoding, leaf_hash FROM public.audit_leaves
              WHERE position >= $1
