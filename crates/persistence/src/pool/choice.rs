@@ -1,6 +1,6 @@
 //! Which connection a caller gets.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{
     sync::{OwnedSemaphorePermit, oneshot},
@@ -17,6 +17,10 @@ use crate::{
     subject::Subject,
     trouble::{Trouble, kind_of},
 };
+
+/// An idle connection whose last tenant has been away for so long is better given to another tenant, which then has one
+/// of its own.
+const AWAY_AFTER: Duration = Duration::from_secs(10);
 
 enum Choice {
     /// An idle connection.
@@ -68,13 +72,17 @@ impl Pool {
         slot.map_err(|_| Trouble::Acquire(sea_orm::ConnAcquireErr::ConnectionClosed))
     }
 
-    /// Prefers the connection that served the same tenant last, then one that served nobody, then the one that
-    /// has been idle for longest.
+    /// Prefers the connection that served the same tenant last, then one that served nobody or whose tenant is away,
+    /// then one that has served this tenant before, then the one that has been idle for longest.
+    ///
+    /// With more tenants at work than connections a tenant so comes back to where PostgreSQL has its tables' descriptions
+    /// and its prepared statements already, and a connection serves few tenants before it is worn.
     fn choose(&self, subject: &Arc<Subject>) -> Choice {
         let mut idle = self.idle();
         let now = Instant::now();
         let mut matching: Option<(usize, Instant)> = None;
         let mut untagged: Option<usize> = None;
+        let mut known: Option<(usize, Instant)> = None;
         let mut oldest: Option<(usize, Instant)> = None;
         let mut worn: Option<(usize, Instant)> = None;
         let mut foreign: Option<(usize, Instant)> = None;
@@ -97,15 +105,22 @@ impl Pool {
                 }
             } else if connection.tag.is_none() {
                 untagged = Some(index);
-            } else if is_older(&oldest) {
-                oldest = Some((index, parked));
+            } else {
+                if connection.has_served(subject) && is_older(&known) {
+                    known = Some((index, parked));
+                }
+                if is_older(&oldest) {
+                    oldest = Some((index, parked));
+                }
             }
         }
         if let Some((index, _)) = matching {
             self.stats.tag_hit();
             return Choice::Idle(idle.swap_remove(index));
         }
-        if let Some(index) = untagged.or(oldest.map(|(index, _)| index)) {
+        let away = oldest.filter(|(_, parked)| now.duration_since(*parked) > AWAY_AFTER);
+        let other = away.or(known).or(oldest).map(|(index, _)| index);
+        if let Some(index) = untagged.or(other) {
             self.stats.switched();
             return Choice::Idle(idle.swap_remove(index));
         }
@@ -125,8 +140,7 @@ impl Pool {
     fn is_worn(&self, connection: &Connection, subject: &Subject) -> bool {
         let most =
             usize::try_from(self.settings.limits.max_tenants_per_connection.max(1)).unwrap_or(usize::MAX);
-        connection.served.len() >= most
-            && subject.tenant_id().is_some_and(|tenant| !connection.served.contains(&tenant))
+        connection.served.len() >= most && subject.tenant_id().is_some() && !connection.has_served(subject)
     }
 
     /// Opens a connection in a task of its own: a caller who gives up leaves no half-open connection behind,

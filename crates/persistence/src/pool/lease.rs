@@ -41,6 +41,11 @@ impl Connection {
         self.tag.as_ref().is_some_and(|tag| Arc::ptr_eq(tag, subject) || tag == subject)
     }
 
+    /// Tells whether it has been applied to this tenant before.
+    pub(super) fn has_served(&self, subject: &Subject) -> bool {
+        subject.tenant_id().is_some_and(|tenant| self.served.contains(&tenant))
+    }
+
     fn tag(&mut self, subject: &Arc<Subject>) {
         self.tag = Some(Arc::clone(subject));
         self.served.extend(subject.tenant_id());

@@ -1,6 +1,6 @@
 //! The limits of a pool.
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use clinicx_persistence::{ApplyMode, Cluster, Failure, FailureKind, PoolOptions};
 use clinicx_types::name::DatabaseName;
@@ -36,6 +36,38 @@ async fn a_connection_that_served_the_tenant_is_preferred() {
         who(&b).await.unwrap();
         assert_eq!(cluster.stats().switches - after.switches, 1, "{mode:?}");
         assert_eq!(cluster.stats().opened, 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_comes_back_to_the_connection_that_knows_it() {
+    for mode in MODES {
+        let world = World::new(7).await;
+        let cluster = world.cluster(mode, 3).await;
+        let tenants: Vec<_> = (0..7).map(|index| world.tenant(&cluster, index)).collect();
+        let mut open = Vec::new();
+        for tenant in &tenants[..3] {
+            open.push(tenant.begin().await.unwrap());
+        }
+        for tx in open {
+            tx.rollback().await.unwrap();
+        }
+        let backend = async |index: usize| -> i32 {
+            let row = tenants[index].query_one_raw(sql("SELECT pg_backend_pid() AS pid")).await.unwrap();
+            row.unwrap().try_get("", "pid").unwrap()
+        };
+        let mut first = Vec::new();
+        for index in 0..7 {
+            first.push(backend(index).await);
+        }
+        assert_eq!(first.iter().collect::<HashSet<_>>().len(), 3, "{mode:?}");
+        // Whatever the order in which they come.
+        for round in 0..7 {
+            for step in 0..7 {
+                let index = (round + step * (round % 6 + 1)) % 7;
+                assert_eq!(backend(index).await, first[index], "{mode:?}, round {round}");
+            }
+        }
     }
 }
 
