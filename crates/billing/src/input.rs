@@ -66,18 +66,12 @@ pub fn percentage(text: &str, pointer: &str) -> Result<Decimal, FieldError> {
 /// # Errors
 /// `unknown_currency`.
 pub fn currency(code: &str, pointer: &str) -> Result<Currency, FieldError> {
-    code.parse().map_err(|error: MoneyError| FieldError::new(pointer, "unknown_currency", error.to_string()))
+    code.parse().map_err(|error| wrong_amount(error, pointer))
 }
 
-/// Says what is wrong about an amount.
+/// Says what is wrong about an amount or a currency.
 pub fn wrong_amount(error: MoneyError, pointer: &str) -> FieldError {
-    let code = match error {
-        MoneyError::TooPrecise { .. } => "too_precise",
-        MoneyError::TooLarge => "out_of_range",
-        MoneyError::OtherCurrency => "currency_mismatch",
-        MoneyError::Malformed | MoneyError::UnknownCurrency => "malformed_amount",
-    };
-    FieldError::new(pointer, code, error.to_string())
+    FieldError::new(pointer, error.code(), error.to_string())
 }
 
 /// Writes an amount with the decimals of its currency.

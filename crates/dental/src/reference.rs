@@ -56,22 +56,13 @@ pub(crate) fn past_day(
 /// Reads the code of a currency; the clinic's own unless it is said.
 pub(crate) fn currency(scope: &TenantScope, code: Option<&str>) -> Result<Currency, FieldError> {
     let Some(code) = code else { return Ok(scope.currency) };
-    code.parse()
-        .map_err(|error: MoneyError| FieldError::new("/currency", "unknown_currency", error.to_string()))
+    code.parse().map_err(|error: MoneyError| FieldError::new("/currency", error.code(), error.to_string()))
 }
 
 /// Reads an amount that is not negative.
 pub(crate) fn amount(text: &str, currency: Currency, pointer: &str) -> Result<Decimal, FieldError> {
-    let money = Money::parse(text, currency).map_err(|error| {
-        let code = match error {
-            MoneyError::TooPrecise { .. } => "too_precise",
-            MoneyError::TooLarge => "out_of_range",
-            MoneyError::Malformed | MoneyError::UnknownCurrency | MoneyError::OtherCurrency => {
-                "malformed_amount"
-            }
-        };
-        FieldError::new(pointer, code, error.to_string())
-    })?;
+    let money = Money::parse(text, currency)
+        .map_err(|error| FieldError::new(pointer, error.code(), error.to_string()))?;
     if money.amount().is_sign_negative() && !money.amount().is_zero() {
         return Err(FieldError::new(pointer, "out_of_range", "must not be negative"));
     }

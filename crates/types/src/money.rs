@@ -56,6 +56,19 @@ pub enum MoneyError {
     OtherCurrency,
 }
 
+impl MoneyError {
+    /// Returns the stable code by which a wrong field names it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::UnknownCurrency => "unknown_currency",
+            Self::Malformed => "malformed_amount",
+            Self::TooPrecise { .. } => "too_precise",
+            Self::TooLarge => "out_of_range",
+            Self::OtherCurrency => "currency_mismatch",
+        }
+    }
+}
+
 impl FromStr for Currency {
     type Err = MoneyError;
     fn from_str(text: &str) -> Result<Self, MoneyError> {

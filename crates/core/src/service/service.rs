@@ -7,7 +7,6 @@ use clinicx_persistence::{
     record::{Change, record},
 };
 use clinicx_types::{
-    error::FieldError,
     module::EventType,
     money::{Currency, Money, MoneyError},
     page::{Page, PageRequest},
@@ -224,7 +223,7 @@ fn apply(row: &mut Model, patch: UpdateService) -> Result<(), CoreError> {
 
 fn currency(code: &str) -> Result<Currency, CoreError> {
     code.parse()
-        .map_err(|error: MoneyError| CoreError::invalid("/currency", "unknown_currency", &error.to_string()))
+        .map_err(|error: MoneyError| CoreError::invalid("/currency", error.code(), &error.to_string()))
 }
 
 fn price(text: &str, currency: Currency) -> Result<Decimal, CoreError> {
@@ -236,12 +235,7 @@ fn price(text: &str, currency: Currency) -> Result<Decimal, CoreError> {
 }
 
 fn wrong_price(error: MoneyError) -> CoreError {
-    let code = match error {
-        MoneyError::TooPrecise { .. } => "too_precise",
-        MoneyError::TooLarge => "out_of_range",
-        MoneyError::Malformed | MoneyError::UnknownCurrency | MoneyError::OtherCurrency => "malformed_amount",
-    };
-    CoreError::Invalid(vec![FieldError::new("/price", code, error.to_string())])
+    CoreError::invalid("/price", error.code(), &error.to_string())
 }
 
 /// Reads a percentage: 0 to 100 with at most four decimals.
