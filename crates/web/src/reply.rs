@@ -91,7 +91,7 @@ impl Reply {
     /// Answers 200 with a page of a list; its cursor is good for the same list, tenant and filter only.
     pub fn page<F, T: Serialize>(list: &List<F>, page: &Page<T>) -> Self {
         let next_cursor = page.next.as_ref().map(|key| list.seal.seal(key));
-        Self::json(StatusCode::OK, &PageBody { items: &page.items, next_cursor, total: page.total })
+        Self::plain(StatusCode::OK, &PageBody { items: &page.items, next_cursor, total: page.total })
     }
 
     /// Answers 204.
@@ -106,18 +106,24 @@ impl Reply {
 
     /// Answers a value with another status than the usual ones.
     pub fn json<T: Serialize>(status: StatusCode, value: &T) -> Self {
-        match serde_json::to_vec(value) {
-            Ok(bytes) => {
-                let version =
-                    serde_json::from_slice::<Versioned>(&bytes).ok().and_then(|found| found.version);
-                Self {
-                    content: Content::Typed("application/json".to_owned(), bytes.into()),
-                    etag: version.map(|version| format!("\"{version}\"")),
-                    ..Self::empty(status)
-                }
-            }
-            Err(error) => Self { content: Content::Broken(error.to_string()), ..Self::empty(status) },
+        let reply = Self::plain(status, value);
+        let version = match &reply.content {
+            Content::Typed(_, bytes) => serde_json::from_slice::<Versioned>(bytes).ok(),
+            _ => None,
+        };
+        match version.and_then(|found| found.version) {
+            Some(version) => reply.with_version(version),
+            None => reply,
         }
+    }
+
+    /// Answers a value that has no version of its own.
+    fn plain<T: Serialize>(status: StatusCode, value: &T) -> Self {
+        let content = match serde_json::to_vec(value) {
+            Ok(bytes) => Content::Typed("application/json".to_owned(), bytes.into()),
+            Err(error) => Content::Broken(error.to_string()),
+        };
+        Self { content, ..Self::empty(status) }
     }
 
     /// Changes the status, such as to 503 for a readiness report that is bad.
