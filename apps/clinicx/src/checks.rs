@@ -72,9 +72,14 @@ impl Check {
 /// # Errors
 /// The database does not answer at all.
 pub async fn run(platform: &Platform) -> anyhow::Result<Vec<Check>> {
+    // Everything else is asked through the application's login: somebody else's would have it name the wrong causes.
+    let logins = login::run(platform).await;
+    if logins.iter().any(|check| check.fatal) {
+        return Ok(logins);
+    }
     let mut checks = vec![system_schema(platform).await];
     checks.extend(server(platform).await?);
-    checks.extend(login::run(platform).await);
+    checks.extend(logins);
     if checks.iter().any(|check| check.fatal) {
         return Ok(checks);
     }

@@ -92,16 +92,20 @@ async fn attributes(connect: &PgConnectOptions) -> Result<Attributes, sqlx::Erro
 }
 
 impl Attributes {
+    /// A login of another name has rights of another kind, or none: the part can't do its work with it.
     fn check(&self, part: &Part<'_>, names: &RoleNames) -> Check {
-        if self.excess.is_empty() {
-            return Check::ok(part.name, "inherits nothing, bypasses nothing");
-        }
         let (wanted, setting) = (names.of(part.role), part.setting);
-        let finding = format!("{} has {}", self.name, self.excess.join(", "));
-        let mend = match self.name == wanted.as_str() {
-            true => MEND.to_owned(),
-            false => format!("set {setting} to the login {wanted}"),
-        };
-        Check::failed(part.name, finding, mend)
+        let own = self.name == wanted.as_str();
+        let has = format!("{} has {}", self.name, self.excess.join(", "));
+        match (own, self.excess.is_empty()) {
+            (true, true) => Check::ok(part.name, "inherits nothing, bypasses nothing"),
+            (true, false) => Check::failed(part.name, has, MEND),
+            (false, nothing) => {
+                let other = format!("{setting} logs in as {}, not as {wanted}", self.name);
+                let finding = if nothing { other } else { format!("{other}; {has}") };
+                let check = Check::failed(part.name, finding, format!("set {setting} to the login {wanted}"));
+                if part.role == SystemRole::App { check.fatal() } else { check }
+            }
+        }
     }
 }

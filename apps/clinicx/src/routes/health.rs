@@ -9,9 +9,9 @@ use serde::Serialize;
 
 use crate::wiring::Slot;
 
-/// The media type of Prometheus' text format.
 /// After how many seconds readiness is worth another look.
 const RETRY_AFTER_S: &str = "2";
+/// The media type of Prometheus' text format.
 const PROMETHEUS: &str = "text/plain; version=0.0.4";
 
 /// What `/healthz` and `/readyz` say.
@@ -71,10 +71,16 @@ async fn metrics(slot: Slot) -> Result<Reply, ApiError> {
     Ok(Reply::content(PROMETHEUS, platform.metrics.render()))
 }
 
+/// Asks for what a log-in reads, so that a login without its rights is not said to be ready.
 async fn readiness(slot: Slot) -> Result<Reply, ApiError> {
     let platform = slot.platform()?;
-    let asked: Result<Option<One>, _> =
-        platform.app.query_one(raw_sql!(Postgres, r#"SELECT 1 AS one"#)).await;
+    let asked: Result<Option<One>, _> = platform
+        .app
+        .query_one(raw_sql!(
+            Postgres,
+            r#"SELECT CAST(EXISTS (SELECT id FROM public.users) AS integer) AS one"#
+        ))
+        .await;
     if asked.is_ok_and(|row| row.is_some()) {
         return Ok(Reply::ok(&Health { status: "ok", failing: Vec::new() }));
     }

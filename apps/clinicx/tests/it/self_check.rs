@@ -187,7 +187,7 @@ async fn a_start_in_production_is_refused_with_the_command_that_mends_it() {
             "CREATE ROLE clinic_reader LOGIN BYPASSRLS IN ROLE clinicx_app",
             Some("clinic_reader"),
             "application login",
-            "clinic_reader has BYPASSRLS, INHERIT",
+            "database.url logs in as clinic_reader, not as clinicx_app; clinic_reader has BYPASSRLS, INHERIT",
             "set database.url to the login clinicx_app",
         ),
         (
@@ -211,6 +211,21 @@ async fn a_start_in_production_is_refused_with_the_command_that_mends_it() {
         assert!(told, "{make}: {checks:?}");
         assert_eq!(program.run(&["serve"]).code, Some(1), "{make}");
         superuser.execute("DROP ROLE clinic_reader").await.unwrap();
+    }
+    // The service's own logins, mixed up.
+    for (part, login, setting) in [
+        ("clinicx_app", "clinicx_migrator", "database.url"),
+        ("clinicx_app", "clinicx_control", "database.url"),
+        ("clinicx_app", "clinicx_backup", "database.url"),
+        ("clinicx_control", "clinicx_app", "database.control_url"),
+        ("clinicx_migrator", "clinicx_control", "database.migrator_url"),
+    ] {
+        let url = |wanted: &str| server.url(if wanted == part { login } else { wanted }, "postgres");
+        let program = production(url, &server.address().superuser_url());
+        let refused = program.run(&["serve"]).refusal(1);
+        let (found, mend) =
+            (format!("{setting} logs in as {login}"), format!("set {setting} to the login {part}"));
+        assert!(refused.contains(&found) && refused.contains(&mend), "{part} as {login}: {refused}");
     }
     // A superuser's URL alone is for development.
     let superusers = production(|_| server.address().superuser_url(), &server.address().superuser_url());
