@@ -41,6 +41,10 @@ bench-overhead:
 bench-audit:
     cargo bench --package clinicx --bench audit --features clinicx-persistence/unaudited
 
+# What the two modules ask most: an invoice of three lines and an adult's chart, as ratios to a point read
+bench-modules:
+    cargo bench --package clinicx --bench modules
+
 # Provisioning a tenant against psql with the same script
 bench-provisioning:
     cargo bench --package clinicx-tenancy --bench provisioning

@@ -35,7 +35,7 @@ use clinicx_audit::seal::Turn;
 use clinicx_embedded_postgres::server::{Options, Server};
 use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantConnection, unaudited};
-use clinicx_types::id::TenantId;
+use clinicx_types::{clock::SystemClock, id::TenantId};
 use clinicx_web::{ApiError, Caller, Denial, Disclosure, Gatekeeper, TenantEntry};
 use reqwest::Client;
 use serde_json::{Value, json};
@@ -196,7 +196,7 @@ impl Side {
         platform.ready_to_serve().await.unwrap();
         let gate = Gate::new(platform.clone());
         let gate: Arc<dyn Gatekeeper> = if is_audited { Arc::new(gate) } else { Arc::new(Silent(gate)) };
-        let kit = modules::kit_behind(&platform, gate).unwrap();
+        let kit = modules::kit_behind(&platform, gate, Arc::new(SystemClock)).unwrap();
         let http = HttpServer::new(move || App::new().configure(kit.configure()))
             .workers(2)
             .disable_signals()

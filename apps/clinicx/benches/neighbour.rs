@@ -16,11 +16,10 @@
     reason = "a benchmark"
 )]
 
+mod program;
+
 use std::{
     collections::BTreeMap,
-    io::{BufRead, BufReader},
-    net::TcpListener,
-    process::{Child, Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -29,7 +28,8 @@ use reqwest::{Client, Method};
 use serde_json::{Value, json};
 use tokio::{sync::Semaphore, time::Instant};
 
-const OPERATOR: (&str, &str) = ("operator@bench.example", "correct horse battery staple");
+use crate::program::{OPERATOR, Program, log_in, post, setting};
+
 const PASSWORD: &str = "a quite good passphrase";
 /// How many times its load the noisy one asks.
 const TIMES: u32 = 50;
@@ -39,51 +39,6 @@ const OPEN: usize = 200;
 const ROUNDS: usize = 7;
 /// How many patients a tenant has.
 const PATIENTS: usize = 50;
-
-/// The program, ended with the benchmark.
-struct Program {
-    child: Child,
-    folder: std::path::PathBuf,
-    base: String,
-}
-
-impl Program {
-    fn start() -> Self {
-        let folder = std::env::temp_dir().join(format!("clinicx-neighbour-{}", std::process::id()));
-        std::fs::create_dir(&folder).unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let child = Command::new(env!("CARGO_BIN_EXE_clinicx"))
-            .args(["dev", "--json"])
-            .current_dir(&folder)
-            .env("CLINICX_HTTP__PORT", port.to_string())
-            .env("CLINICX_BOOTSTRAP__EMAIL", OPERATOR.0)
-            .env("CLINICX_BOOTSTRAP__PASSWORD", OPERATOR.1)
-            .env("CLINICX_LOG__FILTER", std::env::var("NEIGHBOUR_LOG").unwrap_or_else(|_| "warn".to_owned()))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let mut program = Self { child, folder, base: String::new() };
-        let lines = BufReader::new(program.child.stdout.take().unwrap()).lines();
-        let mut text = String::new();
-        for line in lines.map_while(Result::ok) {
-            text.push_str(&line);
-            if let Ok(told) = serde_json::from_str::<Value>(&text) {
-                told["url"].as_str().unwrap().clone_into(&mut program.base);
-                return program;
-            }
-        }
-        panic!("the program has ended: {text}");
-    }
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = Command::new("kill").args(["-INT", &self.child.id().to_string()]).status();
-        let _ = self.child.wait();
-        let _ = std::fs::remove_dir_all(&self.folder);
-    }
-}
 
 struct Tenant {
     client: Client,
@@ -146,22 +101,6 @@ impl Tenant {
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         self.client.request(method, format!("{}/api/v1{path}", self.base)).bearer_auth(&self.token)
     }
-}
-
-async fn post(client: &Client, base: &str, token: Option<&str>, path: &str, body: Value) -> Value {
-    let mut request = client.post(format!("{base}/api/v1{path}")).json(&body);
-    if let Some(token) = token {
-        request = request.bearer_auth(token);
-    }
-    let answer = request.send().await.unwrap();
-    let (status, text) = (answer.status(), answer.text().await.unwrap());
-    assert!(status.is_success(), "{path}: {status} {text}");
-    serde_json::from_str(&text).unwrap()
-}
-
-async fn log_in(client: &Client, base: &str, email: &str, password: &str) -> String {
-    let tokens = post(client, base, None, "/auth/login", json!({"email": email, "password": password})).await;
-    tokens["access_token"].as_str().unwrap().to_owned()
 }
 
 /// What was measured of one or more tenants.
@@ -254,10 +193,6 @@ fn median(mut durations: Vec<Duration>) -> Duration {
     durations.get(durations.len() / 2).copied().unwrap_or_default()
 }
 
-fn setting(name: &str, usual: u32) -> u32 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
-}
-
 fn main() {
     // `cargo bench` passes flags of its own, and `cargo test --benches` asks for a run as a test.
     if std::env::args().any(|argument| argument == "--test") {
@@ -273,7 +208,7 @@ fn main() {
 
 async fn run() {
     let (rate, seconds) = (setting("NEIGHBOUR_RATE", 4), u64::from(setting("NEIGHBOUR_SECONDS", 8)));
-    let program = Program::start();
+    let program = Program::start("neighbour", &[]);
     let client = Client::new();
     let operator = log_in(&client, &program.base, OPERATOR.0, OPERATOR.1).await;
     let mut tenants = Vec::new();

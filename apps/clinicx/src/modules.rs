@@ -5,6 +5,7 @@ use std::sync::Arc;
 use clinicx_keys::sealed::SealedColumn;
 use clinicx_migration::tenant;
 use clinicx_tenancy::{Module, ModuleError, ModuleRegistry};
+use clinicx_types::clock::{Clock, SystemClock};
 use clinicx_web::{Api, ApiDefect, ApiInfo, Gatekeeper, HttpModule, Kit, KitOptions};
 
 use crate::{
@@ -112,14 +113,19 @@ pub fn openapi(extensions: &Extensions) -> anyhow::Result<serde_json::Value> {
 /// # Errors
 /// The operations do not fit together.
 pub fn kit(platform: &Platform) -> anyhow::Result<Kit> {
-    kit_behind(platform, Arc::new(Gate::new(platform.clone())))
+    kit_behind(platform, Arc::new(Gate::new(platform.clone())), Arc::new(SystemClock))
 }
 
-/// Returns the kit that serves a platform behind another gatekeeper; for whoever measures what the usual one costs.
+/// Returns the kit that serves a platform behind another gatekeeper or at another time; for whoever measures what the
+/// usual one costs, or looks at what happens around midnight.
 ///
 /// # Errors
 /// The operations do not fit together.
-pub fn kit_behind(platform: &Platform, gatekeeper: Arc<dyn Gatekeeper>) -> anyhow::Result<Kit> {
+pub fn kit_behind(
+    platform: &Platform,
+    gatekeeper: Arc<dyn Gatekeeper>,
+    clock: Arc<dyn Clock>,
+) -> anyhow::Result<Kit> {
     let slot = Slot::holding(platform.clone());
     let http = &platform.config.http;
     let options = KitOptions {
@@ -135,6 +141,7 @@ pub fn kit_behind(platform: &Platform, gatekeeper: Arc<dyn Gatekeeper>) -> anyho
         hsts: http.hsts,
         trusted_proxies: http.trusted_proxies.iter().map(std::net::IpAddr::to_canonical).collect(),
         system: Some(platform.app.clone()),
+        clock,
         ..KitOptions::new(platform.token_key, tokio::runtime::Handle::current())
     };
     Ok(Kit::new(Arc::new(api(&slot, &platform.config.extensions)?), gatekeeper, options))

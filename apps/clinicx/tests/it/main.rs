@@ -27,6 +27,7 @@ mod completeness;
 mod contract;
 mod dental;
 mod dev;
+mod fiscal_year;
 mod housekeeping;
 mod isolation;
 mod key_rotation;
