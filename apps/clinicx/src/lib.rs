@@ -25,4 +25,5 @@ pub mod sealed;
 pub mod sealing;
 pub mod server;
 pub mod sweeper;
+mod transport;
 pub mod wiring;

@@ -2,14 +2,15 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use actix_web::{App, HttpServer, dev::ServerHandle};
+use actix_server::{ServerBuilder, ServerHandle};
+use actix_web::{App, HttpServer};
 use anyhow::Context;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
 };
 
-use crate::{config::Config, mail, modules, sealing, sweeper, wiring::Platform};
+use crate::{config::Config, mail, modules, sealing, sweeper, transport, wiring::Platform};
 
 /// How often the figures of the pools are brought to the metrics.
 const POOL_FIGURES_EVERY: Duration = Duration::from_secs(5);
@@ -49,23 +50,20 @@ impl Service {
         let kit = modules::kit(&platform)?;
         let http = &platform.config.http;
         let wanted = SocketAddr::from((http.host, http.port));
-        let factory = kit.clone();
-        let mut server = HttpServer::new(move || App::new().configure(factory.configure()))
-            .client_request_timeout(http.header_timeout)
-            .keep_alive(Duration::from_secs(75))
-            .max_connections(http.max_connections)
+        let mut builder = ServerBuilder::default()
+            .max_concurrent_connections(http.max_connections)
             .shutdown_timeout(http.shutdown_timeout.as_secs())
             .disable_signals();
         if let Some(workers) = http.workers {
-            server = server.workers(workers);
+            builder = builder.workers(workers);
         }
-        let server = server.bind(wanted).map_err(|error| port_problem(wanted, &error))?;
-        let address = server.addrs().first().copied().context("no address was bound")?;
+        let listener = transport::listen(wanted).map_err(|error| port_problem(wanted, &error))?;
+        let address = listener.local_addr().context("no address was bound")?;
         let metrics = match http.metrics_port {
             Some(port) => Some(metrics_listener(&platform, SocketAddr::from((http.host, port)))?),
             None => None,
         };
-        let running = server.run();
+        let running = transport::server(builder, listener, &kit, http.header_timeout)?;
         let handle = running.handle();
         let figures = tokio::spawn(report_pools(platform.clone(), metrics));
         let sweeper = tokio::spawn(sweeper::run(platform.clone(), kit.clone()));

@@ -222,7 +222,9 @@ async fn a_start_in_production_is_refused_with_the_command_that_mends_it() {
     ] {
         let url = |wanted: &str| server.url(if wanted == part { login } else { wanted }, "postgres");
         let program = production(url, &server.address().superuser_url());
-        let refused = program.run(&["serve"]).refusal(1);
+        let ran = program.run(&["serve"]);
+        let refused = ran.stderr.lines().last().unwrap();
+        assert_eq!(ran.code, Some(1), "{part} as {login}: {refused}");
         let (found, mend) =
             (format!("{setting} logs in as {login}"), format!("set {setting} to the login {part}"));
         assert!(refused.contains(&found) && refused.contains(&mend), "{part} as {login}: {refused}");
