@@ -14,7 +14,7 @@ use crate::{
     audit,
     destination::{Destination, Place, Refusal, destination},
     dto::{LoginRequest, Tokens},
-    email::{EmailAddress, MAX_ADDRESS_BYTES, lookup_key},
+    email::{MAX_ADDRESS_BYTES, lookup_key},
     error::IdentityError,
     identity::{Identity, later, settle},
     password::{PasswordHash, Turn},
@@ -230,17 +230,6 @@ impl Identity {
                 Err(IdentityError::InvalidTotp)
             }
         }
-    }
-
-    /// Counts a wrong code outside of a log-in.
-    pub(crate) async fn count_wrong_code(
-        &self,
-        email: &EmailAddress,
-        user: UserId,
-        origin: &Origin,
-    ) -> Result<(), IdentityError> {
-        let subject = Subject::new(&self.attempts_key, email.key(), origin.source);
-        self.fail(&subject, "wrong_totp", Some(user), origin).await
     }
 
     async fn admit_in(

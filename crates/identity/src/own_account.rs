@@ -12,19 +12,20 @@ use serde::Serialize;
 use serde_json::json;
 
 use crate::{
-    attempt::{self, Subject},
+    attempt::{self, Standing, Subject},
     audit,
     email::EmailAddress,
     error::IdentityError,
     identity::{Identity, settle},
     oidc::store,
-    password::PasswordHash,
+    password::{PasswordHash, Turn},
     principal::Principal,
     reset::at_new_password,
     scope::Origin,
     secret::Password,
     session::{self, End},
     token::TokenError,
+    totp,
     user::{self, User},
 };
 
@@ -60,7 +61,12 @@ struct OwnSessionRow {
 
 /// An account whose owner has just shown the password.
 pub(crate) struct Proven {
+    pub(crate) user: UserId,
     pub(crate) email: EmailAddress,
+    /// As what a failure that follows is counted.
+    pub(crate) subject: Subject,
+    /// How the door stood, for a failure that follows.
+    pub(crate) standing: Standing,
     hash: PasswordHash,
 }
 
@@ -78,7 +84,8 @@ impl Identity {
         (current, new): (&Password, &Password),
         origin: &Origin,
     ) -> Result<(), IdentityError> {
-        let proven = self.prove(principal, current, origin).await?;
+        let (proven, turn) = self.prove(principal, current, origin).await?;
+        drop(turn);
         if current.expose() == new.expose() {
             return Err(IdentityError::invalid("/new_password", "unchanged", "must be another one"));
         }
@@ -90,6 +97,7 @@ impl Identity {
             let keep = Some(principal.session_id);
             let (_, ended) =
                 user::set_password_and_end(&tx, &scope, principal.user_id, &hash, (None, keep)).await?;
+            self.forget_failures(&tx, &proven).await?;
             self.notify_password_changed(&tx, proven.email.as_str()).await?;
             Ok(ended)
         }
@@ -101,24 +109,27 @@ impl Identity {
     }
 
     /// Checks the caller's password, as a log-in does: a wrong one counts, and too many lock.
+    ///
+    /// The right one forgets no failure by itself ([`Self::forget_failures`]). Whoever goes on to check a code keeps the
+    /// turn until its failure is counted, or all who come at once would have their guess.
     pub(crate) async fn prove(
         &self,
         principal: &Principal,
         password: &Password,
         origin: &Origin,
-    ) -> Result<Proven, IdentityError> {
+    ) -> Result<(Proven, Turn), IdentityError> {
         let user = user::find_by_id(&self.app, principal.user_id).await?;
         let user = user.ok_or(IdentityError::InvalidToken(TokenError::Session))?;
         self.prove_account(&user, password, origin).await
     }
 
-    /// Checks an account's password, as a log-in does.
+    /// Checks an account's password as [`Self::prove`] does.
     pub(crate) async fn prove_account(
         &self,
         user: &User,
         password: &Password,
         origin: &Origin,
-    ) -> Result<Proven, IdentityError> {
+    ) -> Result<(Proven, Turn), IdentityError> {
         let email = EmailAddress::parse(&user.email).map_err(|_| IdentityError::WrongPassword)?;
         let subject = Subject::new(&self.attempts_key, email.key(), origin.source);
         let standing = self.refuse_locked(&subject, email.key()).await?;
@@ -128,8 +139,8 @@ impl Identity {
         let verdict = self.passwords.verify(&turn, password, stored.clone()).await?;
         match stored {
             Some(hash) if verdict.matches => {
-                attempt::clear(&self.app, &subject).await?;
-                Ok(Proven { email, hash })
+                let proven = Proven { user: user.id, email, subject, standing, hash };
+                Ok((proven, turn))
             }
             _ => {
                 self.fail(&subject, "wrong_password", Some(user.id), origin).await?;
@@ -137,6 +148,21 @@ impl Identity {
                 Err(standing.refusal(IdentityError::WrongPassword))
             }
         }
+    }
+
+    /// Forgets the failures before a change that the password alone has opened, in the change's own transaction.
+    ///
+    /// Those of an account with a second factor stay: wrong codes are among them, and whoever has the password would
+    /// get as many guesses again by each change.
+    pub(crate) async fn forget_failures(
+        &self,
+        tx: &SystemTransaction,
+        proven: &Proven,
+    ) -> Result<(), IdentityError> {
+        if !totp::is_enrolled(tx, proven.user).await? {
+            attempt::clear(tx, &proven.subject).await?;
+        }
+        Ok(())
     }
 
     /// Makes sure that session and password are what they were when the password was shown, and keeps them so.

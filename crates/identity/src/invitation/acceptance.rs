@@ -42,15 +42,16 @@ impl Identity {
         let full_name = FullName::parse(full_name.unwrap_or(&found.full_name));
         let full_name = full_name.map_err(|error| IdentityError::Invalid(vec![error]))?;
         let account = user::find_by_email(&self.app, email.as_str()).await?;
-        let hash = match &account {
+        let (proven, hash) = match &account {
             Some(user) => {
-                self.prove_account(user, password, origin).await.map_err(|error| match error {
+                let proven = self.prove_account(user, password, origin).await;
+                let (proven, _) = proven.map_err(|error| match error {
                     IdentityError::WrongPassword => IdentityError::InvalidCredentials,
                     other => other,
                 })?;
-                None
+                (Some(proven), None)
             }
-            None => Some(self.passwords.hash(password, &email).await?),
+            None => (None, Some(self.passwords.hash(password, &email).await?)),
         };
         let tx = self.app.begin().await?;
         let result = async {
@@ -71,6 +72,9 @@ impl Identity {
                         .id
                 }
             };
+            if let Some(proven) = &proven {
+                self.forget_failures(&tx, proven).await?;
+            }
             let scope = self.scope(Actor::User(user_id), *origin);
             if membership::roles_of(&tx, user_id, used.tenant_id).await?.is_empty() {
                 membership::grant(&tx, &scope, used.tenant_id, user_id, &from_text(&used.roles)).await?;

@@ -102,7 +102,8 @@ impl Identity {
         password: &Password,
         origin: &Origin,
     ) -> Result<TotpEnrolment, IdentityError> {
-        let proven = self.prove(principal, password, origin).await?;
+        let (proven, turn) = self.prove(principal, password, origin).await?;
+        drop(turn);
         let mut bytes = [0_u8; SECRET_BYTES];
         SysRng.try_fill_bytes(&mut bytes).map_err(|_| IdentityError::Crypto("no randomness"))?;
         let enrolment = enrolment(&bytes, proven.email.as_str())?;
@@ -124,6 +125,7 @@ impl Identity {
             if begun == 0 {
                 return Err(IdentityError::TotpEnrolled);
             }
+            self.forget_failures(&tx, &proven).await?;
             self.record_totp(&tx, "user.totp_begun", principal, json!({}), origin).await
         }
         .await;
@@ -189,7 +191,7 @@ impl Identity {
         (password, code): (&Password, &str),
         origin: &Origin,
     ) -> Result<(), IdentityError> {
-        let proven = self.prove(principal, password, origin).await?;
+        let (proven, turn) = self.prove(principal, password, origin).await?;
         let id = principal.user_id;
         let fitting = self.fitting(id, code).await?;
         let tx = self.app.begin().await?;
@@ -201,15 +203,20 @@ impl Identity {
                 None => Err(IdentityError::InvalidTotp),
             }?;
             remove(&tx, id).await?;
+            self.forget_failures(&tx, &proven).await?;
             self.record_totp(&tx, "user.totp_disabled", principal, json!({ "totp": false }), origin).await
         }
         .await;
         let result = settle(tx, result).await;
         if matches!(result, Err(IdentityError::InvalidTotp)) {
-            self.count_wrong_code(&proven.email, id, origin).await?;
+            self.fail(&proven.subject, "wrong_totp", Some(id), origin).await?;
         }
+        drop(turn);
         self.principals.forget(principal.session_id).await;
-        result
+        result.map_err(|error| match error {
+            IdentityError::InvalidTotp => proven.standing.refusal(error),
+            other => other,
+        })
     }
 
     /// Takes the second factor of an account away whose owner has lost it, and ends its sessions; for a command.
@@ -256,8 +263,7 @@ impl Identity {
     ) -> Result<(), IdentityError> {
         let used = match fitting {
             Fitting::NotNeeded => {
-                let enrolled = find(tx, id).await?.is_some_and(|row| row.confirmed_at.is_some());
-                return if enrolled { Err(IdentityError::TotpRequired) } else { Ok(()) };
+                return if is_enrolled(tx, id).await? { Err(IdentityError::TotpRequired) } else { Ok(()) };
             }
             Fitting::Step(step) => {
                 let step = *step;
@@ -337,6 +343,11 @@ async fn find(db: &impl SystemExecutor, id: UserId) -> Result<Option<Row>, DbErr
         r#"SELECT secret, confirmed_at, last_step FROM public.totp_secrets WHERE user_id = {id}"#
     ))
     .await
+}
+
+/// Tells whether an account has a second factor that was confirmed.
+pub(crate) async fn is_enrolled(db: &impl SystemExecutor, id: UserId) -> Result<bool, DbErr> {
+    Ok(find(db, id).await?.is_some_and(|row| row.confirmed_at.is_some()))
 }
 
 async fn lock_user(tx: &SystemTransaction, id: UserId) -> Result<(), DbErr> {

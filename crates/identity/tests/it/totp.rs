@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use clinicx_identity::{
-    IdentityError, IdentityKeys, IdentitySettings, LoginRequest, Password, Principal, RecoveryCodes,
-    SealingKeys, Tokens,
+    IdentityError, IdentityKeys, IdentitySettings, LinkToken, LoginRequest, NewMember, Password, Principal,
+    RecoveryCodes, SealingKeys, Tokens,
 };
 use clinicx_types::{clock::Clock, permission::Role};
 use totp_rs::{Builder, Secret};
@@ -178,6 +178,87 @@ async fn a_second_factor_is_given_up_with_password_and_code() {
     assert_eq!(code(&disable(PASSWORD, &codes.recovery_codes[8]).await), "not_found");
     assert_eq!(code(&log_in(&fixture, None).await), "ok");
     assert_eq!(fixture.count("SELECT count(*) FROM public.recovery_codes").await, 0);
+}
+
+/// Wrong codes of somebody who has the password and a session, until the door is closed.
+async fn guess_ten_codes(fixture: &Fixture, principal: &Principal) {
+    let password = Password::new(PASSWORD);
+    for _ in 0..10 {
+        let refused = fixture.identity.disable_totp(principal, (&password, "000000"), &origin()).await;
+        assert_eq!(code(&refused), "invalid_totp");
+    }
+}
+
+#[tokio::test]
+async fn wrong_codes_close_the_door_to_who_has_a_session_and_the_password() {
+    let Enrolled { fixture, principal, secret, .. } = enrolled().await;
+    guess_ten_codes(&fixture, &principal).await;
+    let password = Password::new(PASSWORD);
+    for right in ["000000", &code_of(&fixture, &secret)] {
+        let refused = fixture.identity.disable_totp(&principal, (&password, right), &origin()).await;
+        assert_eq!(code(&refused), "too_many_attempts");
+    }
+    assert_eq!(code(&log_in(&fixture, Some(&code_of(&fixture, &secret))).await), "too_many_attempts");
+}
+
+#[tokio::test]
+async fn codes_that_are_guessed_at_once_are_counted_too() {
+    let Enrolled { fixture, principal, .. } = enrolled().await;
+    let guesses: Vec<_> = (0..40)
+        .map(|_| {
+            let (identity, principal) = (fixture.identity.clone(), Arc::clone(&principal));
+            tokio::spawn(async move {
+                identity.disable_totp(&principal, (&Password::new(PASSWORD), "000000"), &origin()).await
+            })
+        })
+        .collect();
+    let mut checked = 0;
+    for guess in guesses {
+        match code(&guess.await.unwrap()) {
+            "invalid_totp" => checked += 1,
+            other => assert_eq!(other, "too_many_attempts"),
+        }
+    }
+    // As many more as there are cores can be under way when the tenth is counted.
+    let cores = std::thread::available_parallelism().unwrap().get();
+    assert!((10..10 + cores).contains(&checked), "{checked} guesses");
+}
+
+#[tokio::test]
+async fn what_the_password_alone_opens_gives_no_further_guess_at_a_code() {
+    let Enrolled { fixture, principal, secret, .. } = enrolled().await;
+    let (password, other) = (Password::new(PASSWORD), Password::new("another horse battery"));
+    for _ in 0..8 {
+        assert_eq!(code(&log_in(&fixture, Some("000000")).await), "invalid_totp");
+    }
+    let change = async |from: &Password, to: &Password| {
+        code(&fixture.identity.change_password(&principal, (from, to), &origin()).await)
+    };
+    assert_eq!(change(&password, &password).await, "invalid");
+    assert_eq!((change(&password, &other).await, change(&other, &password).await), ("ok", "ok"));
+    let enrol = fixture.identity.enrol_totp(&principal, &password, &origin()).await;
+    assert_eq!(code(&enrol), "totp_enrolled");
+    for _ in 0..2 {
+        assert_eq!(code(&log_in(&fixture, Some("000000")).await), "invalid_totp");
+    }
+    assert_eq!(code(&log_in(&fixture, Some(&code_of(&fixture, &secret))).await), "too_many_attempts");
+}
+
+#[tokio::test]
+async fn an_accepted_invitation_gives_no_further_guess_at_a_code() {
+    let Enrolled { fixture, secret, .. } = enrolled().await;
+    let two = fixture.tenant("two").await;
+    let new = NewMember { email: EMAIL, full_name: "Ada", roles: &[Role::Nurse] };
+    fixture.identity.invite(&scope(), two, new).await.unwrap();
+    let token = LinkToken::new(&fixture.mailed_token().await);
+    for _ in 0..9 {
+        assert_eq!(code(&log_in(&fixture, Some("000000")).await), "invalid_totp");
+    }
+    let accepted =
+        fixture.identity.accept_invitation(&token, (&Password::new(PASSWORD), None), &origin()).await;
+    assert_eq!(code(&accepted), "ok");
+    assert_eq!(code(&log_in(&fixture, Some("000000")).await), "invalid_totp");
+    assert_eq!(code(&log_in(&fixture, Some(&code_of(&fixture, &secret))).await), "too_many_attempts");
 }
 
 #[tokio::test]
