@@ -269,7 +269,12 @@ impl Locked {
 
     /// Returns what the actor is, as of now and not as of when the request came in.
     pub(crate) fn actor(&self, scope: &IdentityScope) -> Result<ActorRoles, IdentityError> {
-        match scope.actor.user_id() {
+        self.rights_of(scope.actor.user_id())
+    }
+
+    /// Returns what somebody who was locked is; without a user, a command is meant.
+    pub(crate) fn rights_of(&self, user: Option<UserId>) -> Result<ActorRoles, IdentityError> {
+        match user {
             // A command has every right.
             None => Ok(ActorRoles(vec![Role::Owner])),
             Some(id) => {
@@ -280,7 +285,7 @@ impl Locked {
     }
 
     /// Refuses to leave a tenant without an owner who can log in.
-    fn require_other_owner(&self, subject: UserId) -> Result<(), IdentityError> {
+    pub(crate) fn require_other_owner(&self, subject: UserId) -> Result<(), IdentityError> {
         let is_owner = |member: &&LockedMember| member.roles.contains(&Role::Owner);
         let loses = self.of(subject).filter(is_owner).is_some();
         let others = self.0.iter().filter(is_owner).any(|member| member.id != subject && member.enabled);

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use clinicx_persistence::{Actor, SystemExecutor, SystemTransaction};
-use clinicx_types::id::{InvitationId, TenantId};
+use clinicx_types::id::{InvitationId, TenantId, UserId};
 use sea_orm::{DbErr, FromQueryResult, raw_sql};
 use serde_json::json;
 
@@ -12,6 +12,7 @@ use crate::{
     error::IdentityError,
     full_name::FullName,
     identity::{Identity, settle},
+    member,
     membership::{self, from_text},
     scope::Origin,
     secret::{LinkKind, LinkToken, Password},
@@ -25,9 +26,9 @@ impl Identity {
     /// failed log-in. Writes audit rows.
     ///
     /// # Errors
-    /// [`IdentityError::InvalidLink`] for a token that is unknown, used, taken back or too old, or whose tenant is not
-    /// active; [`IdentityError::Invalid`], which leaves the token good; [`IdentityError::InvalidCredentials`],
-    /// [`IdentityError::TooManyAttempts`].
+    /// [`IdentityError::InvalidLink`] for a token that is unknown, used, taken back or too old, whose tenant is not
+    /// active, or whose sender may no longer give these roles; [`IdentityError::Invalid`], which leaves the token good;
+    /// [`IdentityError::InvalidCredentials`], [`IdentityError::TooManyAttempts`].
     #[tracing::instrument(name = "identity.invitation.accept", skip_all, fields(request.id = %origin.request_id))]
     pub async fn accept_invitation(
         &self,
@@ -55,7 +56,14 @@ impl Identity {
         };
         let tx = self.app.begin().await?;
         let result = async {
+            // The memberships before the invitation, in the order of whoever sends it again or takes it back. One that
+            // was sent again meanwhile has another digest.
+            let locked = member::lock(&tx, found.tenant_id, [found.invited_by, None]).await?;
             let used = use_token(&tx, &digest, self.clock.now()).await?.ok_or(IdentityError::InvalidLink)?;
+            let roles = from_text(&used.roles);
+            let sender = locked.rights_of(found.invited_by);
+            let stands = sender.and_then(|rights| rights.require_may_make(&[], &roles));
+            stands.map_err(|_| IdentityError::InvalidLink)?;
             let user_id = match (&account, hash) {
                 (Some(user), _) => user.id,
                 (None, hash) => {
@@ -77,7 +85,7 @@ impl Identity {
             }
             let scope = self.scope(Actor::User(user_id), *origin);
             if membership::roles_of(&tx, user_id, used.tenant_id).await?.is_empty() {
-                membership::grant(&tx, &scope, used.tenant_id, user_id, &from_text(&used.roles)).await?;
+                membership::grant(&tx, &scope, used.tenant_id, user_id, &roles).await?;
             }
             let entry = audit::Entry {
                 action: "invitation.accepted",
@@ -96,6 +104,8 @@ impl Identity {
 
 #[derive(FromQueryResult)]
 struct Good {
+    tenant_id: TenantId,
+    invited_by: Option<UserId>,
     email: String,
     full_name: String,
 }
@@ -108,7 +118,7 @@ async fn find_good(
     let digest = digest.to_vec();
     db.query_one(raw_sql!(
         Postgres,
-        r#"SELECT i.email, i.full_name
+        r#"SELECT i.tenant_id, i.invited_by, i.email, i.full_name
            FROM public.invitations AS i
            JOIN public.tenants AS t ON t.id = i.tenant_id
            WHERE i.token_hash = {digest} AND i.expires_at > {now} AND t.status = 'active'"#

@@ -44,7 +44,8 @@ pub struct Invitation {
     pub full_name: String,
     /// What the person will be in the tenant.
     pub roles: Vec<Role>,
-    /// Who has invited; `null` when that was a command.
+    /// Who has invited, or has sent it again; `null` when that was a command. The invitation is good as long as this
+    /// person may give these roles.
     pub invited_by: Option<UserId>,
     /// When it was last sent.
     pub sent_at: DateTime<Utc>,

@@ -117,7 +117,8 @@ impl Identity {
         Ok((invitation, token))
     }
 
-    /// Sends an invitation again, with a new link; the old one is no longer good. Writes an audit row.
+    /// Sends an invitation again, with a new link, in the caller's name; the old link is no longer good. Writes an audit
+    /// row.
     ///
     /// # Errors
     /// [`IdentityError::NotFound`], [`IdentityError::MailNotConfigured`], [`IdentityError::OwnerRequired`].
@@ -134,12 +135,14 @@ impl Identity {
             let clinic = clinic(&tx, tenant).await?;
             let locked = member::lock(&tx, tenant, [scope.actor.user_id(), None]).await?;
             let (token, Issue { digest, now, until, .. }) = self.issue()?;
+            // Whoever sends it again vouches for it from now on: the one before may have gone.
+            let invited_by = scope.actor.user_id();
             let row: Option<Row> = tx
                 .query_one(raw_sql!(
                     Postgres,
                     r#"UPDATE public.invitations
-                       SET token_hash = {digest}, sent_at = {now}, expires_at = {until}, version = version + 1,
-                           updated_at = {now}
+                       SET token_hash = {digest}, invited_by = {invited_by}, sent_at = {now}, expires_at = {until},
+                           version = version + 1, updated_at = {now}
                        WHERE tenant_id = {tenant} AND id = {id}
                        RETURNING id, email, full_name, array_to_string(roles, ',') AS roles, invited_by, sent_at,
                                  expires_at, version, created_at, updated_at"#

@@ -5,6 +5,7 @@
 
 mod account;
 mod break_glass;
+mod invitation;
 mod lockout;
 mod login;
 mod own_account;
