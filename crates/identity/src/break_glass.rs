@@ -74,7 +74,7 @@ pub struct BreakGlassGrant {
     pub expires_at: DateTime<Utc>,
     /// When somebody ended it before.
     pub ended_at: Option<DateTime<Utc>>,
-    /// Who did.
+    /// Who did; the operator, when the grant ended with the operator's right and nobody here took that away.
     pub ended_by: Option<UserId>,
     /// Rises with each change.
     pub version: i64,
@@ -336,6 +336,38 @@ impl Identity {
         self.principals.end(&sessions).await;
         Ok(grant)
     }
+}
+
+/// Ends the grants of an operator who is none any more, with their sessions, and returns these. Writes an audit row for
+/// each that its tenant sees.
+pub(crate) async fn end_all_of(
+    tx: &SystemTransaction,
+    scope: &IdentityScope,
+    operator: UserId,
+) -> Result<Vec<SessionId>, IdentityError> {
+    #[derive(FromQueryResult)]
+    struct Ended {
+        id: BreakGlassGrantId,
+        tenant_id: TenantId,
+    }
+    let (now, by) = (scope.now(), scope.actor.user_id());
+    let grants: Vec<Ended> = tx
+        .query_all(raw_sql!(
+            Postgres,
+            r#"UPDATE public.break_glass_grants
+               SET ended_at = {now}, ended_by = COALESCE(CAST({by} AS uuid), operator_id), version = version + 1
+               WHERE operator_id = {operator} AND ended_at IS NULL AND expires_at > {now}
+               RETURNING id, tenant_id"#
+        ))
+        .await?;
+    let mut all = Vec::new();
+    for Ended { id, tenant_id } in grants {
+        let sessions = session::end_under(tx, id, End::OperatorRevoked, now).await?;
+        let after = json!({ "sessions_ended": sessions.len(), "grant_id": id });
+        record(tx, scope, tenant_id, ("break_glass.ended", id, after)).await?;
+        all.extend(sessions);
+    }
+    Ok(all)
 }
 
 /// Checks what was typed and names everything that is wrong.

@@ -6,7 +6,7 @@ use sea_orm::{FromQueryResult, raw_sql};
 use serde_json::json;
 
 use crate::{
-    audit,
+    audit, break_glass,
     error::IdentityError,
     identity::{Identity, settle},
     scope::IdentityScope,
@@ -70,8 +70,8 @@ impl Identity {
         settle(tx, result).await
     }
 
-    /// Takes the right to operate the platform away, and ends the sessions that rest on it, those under a break-glass
-    /// grant among them. Writes an audit row; doing it twice changes nothing.
+    /// Takes the right to operate the platform away, and ends the sessions that rest on it and the break-glass grants
+    /// with theirs. Writes an audit row of each; doing it twice changes nothing.
     ///
     /// # Errors
     /// [`IdentityError::NotFound`], [`IdentityError::Stale`], [`IdentityError::OwnAccount`],
@@ -87,7 +87,7 @@ impl Identity {
         let result: Result<(User, Vec<SessionId>), IdentityError> = async {
             require_other_operator(&tx, scope, id).await?;
             let user = set_operator(&tx, scope, id, (false, expected)).await?;
-            let ended = session::end_operators(&tx, id, End::OperatorRevoked, scope.now()).await?;
+            let ended = end_operations(&tx, scope, id).await?;
             Ok((user, ended))
         }
         .await;
@@ -95,6 +95,18 @@ impl Identity {
         self.principals.end(&ended).await;
         Ok(user)
     }
+}
+
+/// Ends what rests on an account's right to operate: its break-glass grants with theirs and its other sessions on the
+/// platform. Returns the sessions that were alive. Writes an audit row for each grant.
+pub(crate) async fn end_operations(
+    tx: &SystemTransaction,
+    scope: &IdentityScope,
+    id: UserId,
+) -> Result<Vec<SessionId>, IdentityError> {
+    let mut ended = break_glass::end_all_of(tx, scope, id).await?;
+    ended.extend(session::end_operators(tx, id, End::OperatorRevoked, scope.now()).await?);
+    Ok(ended)
 }
 
 /// An operator can't shut the own door from inside: another one does.

@@ -1,9 +1,4 @@
 //! Whoever an issuer vouches for, brought into an account, a tenant and a session.
-//!
-//! What an issuer grants becomes a membership like any other, with a note of what it was
-//! ([`super::store::Grant`]). The note settles who rules: roles that are still those of the note are the issuer's to
-//! change and to take away; roles that somebody has changed here are not; a membership that is gone although the note
-//! is there was taken away here, and the issuer can't bring it back.
 
 use chrono::{DateTime, Utc};
 use clinicx_persistence::{Actor, SystemTransaction};
@@ -19,7 +14,8 @@ use super::{
     profile,
     refusal::Refusal,
     settings::{Provider, TenantRule},
-    store::{self, Grant, Known},
+    settlement::{settle_operator, settle_roles},
+    store::{self, Known},
     token::Basics,
 };
 use crate::{
@@ -78,12 +74,12 @@ impl Arrival<'_> {
     }
 
     /// Returns the roles that the claims give.
-    fn roles(&self) -> Vec<Role> {
+    pub(super) fn roles(&self) -> Vec<Role> {
         self.provider.settings.roles.as_ref().map(|rule| rule.roles(self.claims)).unwrap_or_default()
     }
 
     /// Tells whether the claims make an operator.
-    fn operates(&self) -> bool {
+    pub(super) fn operates(&self) -> bool {
         self.provider.settings.operator.as_ref().is_some_and(|rule| rule.holds(self.claims))
     }
 
@@ -274,38 +270,6 @@ async fn attach(
     Ok(store::find(tx, issuer, subject).await?)
 }
 
-/// Brings the account in line with what the claims say of operators, and tells whether it acts as one.
-async fn settle_operator(
-    tx: &SystemTransaction,
-    scope: &IdentityScope,
-    arrival: &Arrival<'_>,
-    known: &Known,
-) -> Result<bool, IdentityError> {
-    let operates = arrival.operates();
-    let outdated = known.claimed_at.is_some_and(|newest| arrival.basics.issued_at < newest);
-    match (operates, known.operator_granted, known.is_operator) {
-        (true, _, true) => Ok(true),
-        // Granted once and gone: it was taken away here.
-        (true, true, false) => Ok(false),
-        (true, false, false) if outdated => Ok(false),
-        (true, false, false) => {
-            store::set_operator(tx, known.id, known.user_id, true, scope.now()).await?;
-            record(tx, scope, "user.operator_granted", known.user_id, None, json!({ "is_operator": true }))
-                .await?;
-            Ok(true)
-        }
-        (false, true, was) if !outdated => {
-            store::set_operator(tx, known.id, known.user_id, false, scope.now()).await?;
-            if was {
-                let after = json!({ "is_operator": false });
-                record(tx, scope, "user.operator_revoked", known.user_id, None, after).await?;
-            }
-            Ok(false)
-        }
-        (false, _, _) => Ok(false),
-    }
-}
-
 /// Decides where somebody is led: to a tenant, or as an operator to the platform.
 async fn lead_to(
     tx: &SystemTransaction,
@@ -333,52 +297,7 @@ async fn lead_to(
     }))
 }
 
-/// Brings the membership in line with what the claims say of roles, as far as that is the issuer's to say, and tells
-/// whether there is one.
-async fn settle_roles(
-    tx: &SystemTransaction,
-    scope: &IdentityScope,
-    arrival: &Arrival<'_>,
-    known: &Known,
-    tenant: TenantId,
-) -> Result<bool, IdentityError> {
-    let user = known.user_id;
-    let mut current = membership::roles_of(tx, user, tenant).await?;
-    current.sort_unstable();
-    if arrival.provider.settings.roles.is_none() {
-        return Ok(!current.is_empty());
-    }
-    let grant = Grant { roles: arrival.roles(), claimed_at: arrival.basics.issued_at };
-    let last = store::grant_of(tx, user, tenant).await?;
-    match (current.is_empty(), last) {
-        (true, Some(_)) => Ok(false),
-        (true, None) if grant.roles.is_empty() => Ok(false),
-        (true, None) => give(tx, scope, known, tenant, &grant).await.map(|()| true),
-        (false, Some(last)) if last.roles == current && last.claimed_at <= grant.claimed_at => {
-            if grant.roles.is_empty() {
-                membership::revoke(tx, scope, tenant, user).await?;
-                store::forget_grant(tx, user, tenant).await?;
-                return Ok(false);
-            }
-            give(tx, scope, known, tenant, &grant).await.map(|()| true)
-        }
-        // Somebody here has decided, or a newer token has spoken.
-        (false, _) => Ok(true),
-    }
-}
-
-async fn give(
-    tx: &SystemTransaction,
-    scope: &IdentityScope,
-    known: &Known,
-    tenant: TenantId,
-    grant: &Grant,
-) -> Result<(), IdentityError> {
-    membership::grant(tx, scope, tenant, known.user_id, &grant.roles).await?;
-    Ok(store::set_grant(tx, known.id, (known.user_id, tenant), grant).await?)
-}
-
-async fn record(
+pub(super) async fn record(
     tx: &SystemTransaction,
     scope: &IdentityScope,
     action: &'static str,

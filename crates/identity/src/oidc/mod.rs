@@ -27,6 +27,7 @@ mod profile;
 pub mod refusal;
 mod seal;
 pub mod settings;
+mod settlement;
 pub(crate) mod store;
 mod token;
 

@@ -9,4 +9,5 @@ mod hostile;
 mod issuer;
 mod people;
 mod real;
+mod rights;
 mod world;

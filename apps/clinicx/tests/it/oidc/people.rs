@@ -10,7 +10,7 @@ use super::{forge::Key, world::world};
 use crate::support::Answer;
 
 /// Asks again and again until the answer has this status; within five seconds, as role changes must.
-async fn within_five_seconds(status: u16, mut ask: impl AsyncFnMut() -> Answer) {
+pub(super) async fn within_five_seconds(status: u16, mut ask: impl AsyncFnMut() -> Answer) {
     let begin = Instant::now();
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     loop {
@@ -23,7 +23,7 @@ async fn within_five_seconds(status: u16, mut ask: impl AsyncFnMut() -> Answer) 
     }
 }
 
-fn with(mut claims: Value, changes: Value) -> Value {
+pub(super) fn with(mut claims: Value, changes: Value) -> Value {
     for (name, value) in changes.as_object().unwrap() {
         claims[name] = value.clone();
     }

@@ -54,6 +54,7 @@ pub(super) fn provider(name: &str, issuer: &str) -> OidcConfig {
     let map = BTreeMap::from([
         ("admins".to_owned(), vec![Role::Admin]),
         ("desk".to_owned(), vec![Role::Receptionist]),
+        ("owners".to_owned(), vec![Role::Owner]),
     ]);
     OidcConfig {
         name: name.to_owned(),
@@ -139,7 +140,7 @@ impl World {
 }
 
 impl Clinic {
-    async fn create(operator: &Api, slug: &str) -> Self {
+    pub(super) async fn create(operator: &Api, slug: &str) -> Self {
         let email = format!("owner@{slug}.example");
         let body = json!({
             "slug": slug, "name": slug, "modules": [], "time_zone": "Europe/Berlin", "currency": "EUR",
