@@ -36,7 +36,7 @@ use clinicx_embedded_postgres::server::{Options, Server};
 use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantConnection, unaudited};
 use clinicx_types::{clock::SystemClock, id::TenantId};
-use clinicx_web::{ApiError, Caller, Denial, Disclosure, Gatekeeper, TenantEntry};
+use clinicx_web::{ApiError, Caller, Denial, Disclosure, Gatekeeper, RequestOrigin, TenantEntry};
 use reqwest::Client;
 use serde_json::{Value, json};
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
@@ -275,8 +275,8 @@ struct Silent(Gate);
 
 #[async_trait]
 impl Gatekeeper for Silent {
-    async fn authenticate(&self, token: &str) -> Result<Caller, ApiError> {
-        self.0.authenticate(token).await
+    async fn authenticate(&self, token: &str, origin: RequestOrigin) -> Result<Caller, ApiError> {
+        self.0.authenticate(token, origin).await
     }
 
     async fn tenant(&self, id: TenantId) -> Result<Arc<TenantEntry>, ApiError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix_web::http::StatusCode;
 use async_trait::async_trait;
 use clinicx_audit::Entry;
-use clinicx_identity::IdentityError;
+use clinicx_identity::{IdentityError, Origin};
 use clinicx_keys::FieldCipher;
 use clinicx_persistence::TenantConnection;
 use clinicx_tenancy::{
@@ -13,7 +13,9 @@ use clinicx_tenancy::{
     configuration::{MAINTENANCE_MESSAGE, MAINTENANCE_RETRY_AFTER, READ_ONLY},
 };
 use clinicx_types::id::TenantId;
-use clinicx_web::{ApiError, Caller, Denial, Disclosure, Gatekeeper, TenantEntry, TenantLimits};
+use clinicx_web::{
+    ApiError, Caller, Denial, Disclosure, Gatekeeper, RequestOrigin, TenantEntry, TenantLimits,
+};
 use serde_json::json;
 
 use crate::wiring::Platform;
@@ -70,8 +72,10 @@ fn limits(own: &clinicx_tenancy::TenantLimits) -> TenantLimits {
 
 #[async_trait]
 impl Gatekeeper for Gate {
-    async fn authenticate(&self, token: &str) -> Result<Caller, ApiError> {
-        let principal = self.platform.identity.authenticate(token).await.map_err(|error| match error {
+    async fn authenticate(&self, token: &str, origin: RequestOrigin) -> Result<Caller, ApiError> {
+        let origin = Origin { request_id: origin.request_id, source: origin.source };
+        let found = self.platform.identity.authenticate(token, &origin).await;
+        let principal = found.map_err(|error| match error {
             // Why a token is not good is nobody's business but the log's.
             IdentityError::InvalidToken(_) | IdentityError::Refused(_) => {
                 ApiError::new(StatusCode::UNAUTHORIZED, "invalid_token").caused_by(error)

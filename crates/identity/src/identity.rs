@@ -152,15 +152,16 @@ impl Identity {
         Ok(Self { issuers, ..self })
     }
 
-    /// Returns who has shown this access token, of this service or of an issuer, with the roles of now.
+    /// Returns who has shown this access token, of this service or of an issuer, with the roles of now. The first use
+    /// of an issuer's token leaves audit rows of where it came from.
     ///
     /// # Errors
     /// [`IdentityError::InvalidToken`], or [`IdentityError::Database`] when the session can't be looked up; for a token
     /// of an issuer also [`IdentityError::Refused`], [`IdentityError::NotLinked`], [`IdentityError::NoMembership`],
     /// [`IdentityError::TenantSuspended`], [`IdentityError::TenantGone`], [`IdentityError::IssuerUnavailable`].
-    pub async fn authenticate(&self, token: &str) -> Result<Arc<Principal>, IdentityError> {
+    pub async fn authenticate(&self, token: &str, origin: &Origin) -> Result<Arc<Principal>, IdentityError> {
         if is_foreign(token) {
-            return self.authenticate_foreign(token).await;
+            return self.authenticate_foreign(token, origin).await;
         }
         let now = self.clock.now();
         let claims = self.signer.verify(token, now).map_err(IdentityError::InvalidToken)?;

@@ -17,7 +17,7 @@ use crate::{
     api::Checked,
     context,
     error::ApiError,
-    gate::{Caller, TenantEntry},
+    gate::{Caller, RequestOrigin, TenantEntry},
     headers::{self, Claim, Precondition},
     kit::Kit,
     limit::Standing,
@@ -78,7 +78,8 @@ pub(crate) async fn admit(
         (None, None)
     } else {
         let token = headers::bearer(request).ok_or_else(unauthenticated)?;
-        let caller = kit.gatekeeper().authenticate(token).await.map_err(ApiError::about_token)?;
+        let origin = RequestOrigin { request_id: seen.request_id, source: seen.source };
+        let caller = kit.gatekeeper().authenticate(token, origin).await.map_err(ApiError::about_token)?;
         let caller = seen.caller.get_or_init(|| caller);
         let entry = gate.tenant(caller, &claim).await?;
         let tenant = gate.authorise(caller, entry)?;

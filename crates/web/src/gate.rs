@@ -100,6 +100,15 @@ pub struct Denial {
     pub source: Option<IpAddr>,
 }
 
+/// The request for which something is asked, for the audit rows of what comes of it.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestOrigin {
+    /// The request.
+    pub request_id: RequestId,
+    /// Where it came from.
+    pub source: Option<IpAddr>,
+}
+
 /// Knows callers and tenants.
 #[async_trait]
 pub trait Gatekeeper: Send + Sync + 'static {
@@ -107,7 +116,7 @@ pub trait Gatekeeper: Send + Sync + 'static {
     ///
     /// # Errors
     /// 401 when the token is not good, 503 when that can't be found out.
-    async fn authenticate(&self, token: &str) -> Result<Caller, ApiError>;
+    async fn authenticate(&self, token: &str, origin: RequestOrigin) -> Result<Caller, ApiError>;
 
     /// Looks a tenant up; one in bad standing is returned with its [`TenantEntry::refusal`].
     ///

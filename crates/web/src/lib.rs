@@ -46,7 +46,7 @@ pub use cors::{Cors, CorsError};
 pub use disclosure::{Disclosure, Trace};
 pub use error::ApiError;
 pub use extract::{Body, List, Path, Query};
-pub use gate::{Caller, Denial, Gatekeeper, TenantEntry, TenantLimits};
+pub use gate::{Caller, Denial, Gatekeeper, RequestOrigin, TenantEntry, TenantLimits};
 pub use headers::harden;
 pub use idempotency::KEPT_ANSWERS;
 pub use kit::{Kit, KitOptions};

@@ -15,14 +15,18 @@ use super::{
     refusal::Refusal,
     token::{CLOCK_LEEWAY_S, Unverified},
 };
-use crate::{error::IdentityError, identity::Identity, principal::Principal};
+use crate::{error::IdentityError, identity::Identity, principal::Principal, scope::Origin};
 
 /// What stands for an issuer that nobody knows, in metrics.
 const UNKNOWN: &str = "unknown";
 
 impl Identity {
     /// Returns who has shown this access token of an issuer.
-    pub(crate) async fn authenticate_foreign(&self, token: &str) -> Result<Arc<Principal>, IdentityError> {
+    pub(crate) async fn authenticate_foreign(
+        &self,
+        token: &str,
+        origin: &Origin,
+    ) -> Result<Arc<Principal>, IdentityError> {
         let unverified = Unverified::read(token).map_err(|refusal| refuse(UNKNOWN, refusal))?;
         let issuer = unverified.issuer().and_then(|url| self.issuers.of_url(url).ok_or(Refusal::Issuer));
         let issuer = issuer.map_err(|refusal| refuse(UNKNOWN, refusal))?;
@@ -38,8 +42,8 @@ impl Identity {
         if let Some(principal) = self.principals.standing(&self.app, session, now).await? {
             return Ok(principal);
         }
-        if let Some(refusal) = self.issuers.refused.get(&session).await {
-            return Err(refused(refusal));
+        if let Some(closed) = self.issuers.closed.get(&session).await {
+            return Err(closed.error(provider.name()));
         }
         let expires_at = last_use(basics.expires_at);
         let arrival = Arrival {
@@ -51,28 +55,59 @@ impl Identity {
             session,
             expires_at,
         };
-        self.admit_bearer(arrival, now).await
+        self.admit_bearer(arrival, origin, now).await
     }
 
     async fn admit_bearer(
         &self,
         arrival: Arrival<'_>,
+        origin: &Origin,
         now: DateTime<Utc>,
     ) -> Result<Arc<Principal>, IdentityError> {
         let (session, provider) = (arrival.session, arrival.provider);
-        let admitted = self.admit_arrival(&arrival, &self.inside()).await;
-        let principal = match admitted {
+        let principal = match self.admit_arrival(&arrival, origin).await {
             Ok(_) => self.principals.fresh(&self.app, session, now).await?,
-            Err(IdentityError::Refused(refusal)) => {
-                self.issuers.refused.insert(session, refusal).await;
-                return Err(refuse(provider.name(), refusal));
+            Err(error) => {
+                let Some(closed) = Closed::of(&error) else { return Err(error) };
+                self.issuers.closed.insert(session, closed).await;
+                return Err(closed.error(provider.name()));
             }
-            Err(error) => return Err(error),
         };
         if principal.is_none() {
-            self.issuers.refused.insert(session, Refusal::Ended).await;
+            self.issuers.closed.insert(session, Closed::Refused(Refusal::Ended)).await;
         }
         principal.ok_or_else(|| refuse(provider.name(), Refusal::Ended))
+    }
+}
+
+/// Why a token that is right opens nothing. It is kept for a few seconds, so that whoever shows it again and again costs
+/// neither a transaction nor an audit row each time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Closed {
+    /// It is not believed, or leads to no tenant.
+    Refused(Refusal),
+    /// The person has no account here, or none that may log in.
+    NotLinked,
+    /// The person belongs to no tenant to which the token leads.
+    NoMembership,
+}
+
+impl Closed {
+    fn of(error: &IdentityError) -> Option<Self> {
+        match error {
+            IdentityError::Refused(refusal) => Some(Self::Refused(*refusal)),
+            IdentityError::NotLinked => Some(Self::NotLinked),
+            IdentityError::NoMembership => Some(Self::NoMembership),
+            _ => None,
+        }
+    }
+
+    fn error(self, provider: &str) -> IdentityError {
+        match self {
+            Self::Refused(refusal) => refuse(provider, refusal),
+            Self::NotLinked => IdentityError::NotLinked,
+            Self::NoMembership => IdentityError::NoMembership,
+        }
     }
 }
 

@@ -43,6 +43,7 @@ pub use settings::{ProviderError, ProviderSettings, TenantRule};
 
 pub(crate) use token::is_foreign;
 
+use bearer::Closed;
 use issuer::Issuer;
 use settings::Provider;
 
@@ -55,7 +56,8 @@ const MAX_REFUSED: u64 = 10_000;
 #[derive(Clone)]
 pub(crate) struct Issuers {
     list: Arc<[Issuer]>,
-    refused: Cache<SessionId, Refusal>,
+    /// The tokens that have just opened nothing.
+    closed: Cache<SessionId, Closed>,
 }
 
 impl Issuers {
@@ -99,8 +101,8 @@ impl Issuers {
 
     /// None at all.
     pub(crate) fn none() -> Self {
-        let refused = Cache::builder().max_capacity(MAX_REFUSED).time_to_live(REFUSED_FOR).build();
-        Self { list: Arc::default(), refused }
+        let closed = Cache::builder().max_capacity(MAX_REFUSED).time_to_live(REFUSED_FOR).build();
+        Self { list: Arc::default(), closed }
     }
 
     fn of_url(&self, url: &str) -> Option<&Issuer> {

@@ -40,7 +40,7 @@ async fn open(
 }
 
 async fn accepts(identity: &Identity, tokens: &Tokens) -> bool {
-    identity.authenticate(&tokens.access_token).await.is_ok()
+    identity.authenticate(&tokens.access_token, &origin()).await.is_ok()
 }
 
 async fn refresh(fixture: &Fixture, tokens: &Tokens) -> Result<Tokens, IdentityError> {

@@ -31,7 +31,7 @@ async fn change(
 }
 
 async fn accepts(identity: &Identity, tokens: &Tokens) -> bool {
-    identity.authenticate(&tokens.access_token).await.is_ok()
+    identity.authenticate(&tokens.access_token, &origin()).await.is_ok()
 }
 
 #[tokio::test]
@@ -178,7 +178,9 @@ async fn no_session_that_is_made_by_switching_outlives_a_log_out() {
                     for slug in ["two", "one", "two", "one", "two", "one"] {
                         let tokens = identity.switch(&principal, &slug.parse().unwrap(), &origin()).await;
                         let Ok(tokens) = tokens else { break };
-                        let Ok(next) = identity.authenticate(&tokens.access_token).await else { break };
+                        let Ok(next) = identity.authenticate(&tokens.access_token, &origin()).await else {
+                            break;
+                        };
                         principal = (*next).clone();
                     }
                 })

@@ -36,7 +36,7 @@ async fn a_link_sets_a_password_once_and_ends_every_session() {
     assert_eq!((mail.to.as_str(), mail.language.as_str()), ("ada@example.org", "de"));
     let token = token_in(mail);
     confirm(&fixture.identity, &token, NEW).await.unwrap();
-    assert_eq!(code(&fixture.identity.authenticate(&tokens.access_token).await), "invalid_token");
+    assert_eq!(code(&fixture.identity.authenticate(&tokens.access_token, &origin()).await), "invalid_token");
     assert_eq!(
         code(&fixture.identity.refresh(&tokens.refresh_token, None, &origin()).await),
         "invalid_refresh_token"

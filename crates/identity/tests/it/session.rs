@@ -18,7 +18,7 @@ async fn clinic() -> (Fixture, TenantId, Tokens) {
 }
 
 async fn accepts(identity: &Identity, tokens: &Tokens) -> bool {
-    match identity.authenticate(&tokens.access_token).await {
+    match identity.authenticate(&tokens.access_token, &origin()).await {
         Ok(_) => true,
         result => {
             assert_eq!(code(&result), "invalid_token");
@@ -118,7 +118,10 @@ async fn what_is_no_refresh_token_of_ours_is_refused() {
         assert_eq!(code(&refused), "invalid_refresh_token", "{bad}");
     }
     // A refresh token is no access token.
-    assert_eq!(code(&fixture.identity.authenticate(tokens.refresh_token.expose()).await), "invalid_token");
+    assert_eq!(
+        code(&fixture.identity.authenticate(tokens.refresh_token.expose(), &origin()).await),
+        "invalid_token"
+    );
 }
 
 #[tokio::test]
@@ -182,7 +185,7 @@ async fn a_change_of_roles_counts_within_five_seconds() {
     within_five_seconds(async || {
         let roles = |principal: &clinicx_identity::Principal| principal.roles == [Role::Owner, Role::Dentist];
         let here = fixture.principal(&tokens).await;
-        let there = other.authenticate(&tokens.access_token).await.unwrap();
+        let there = other.authenticate(&tokens.access_token, &origin()).await.unwrap();
         roles(&here) && roles(&there)
     })
     .await;

@@ -153,7 +153,7 @@ impl Fixture {
     }
 
     pub(crate) async fn principal(&self, tokens: &Tokens) -> Arc<Principal> {
-        self.identity.authenticate(&tokens.access_token).await.unwrap()
+        self.identity.authenticate(&tokens.access_token, &origin()).await.unwrap()
     }
 
     /// The actions and the entities in the audit, oldest first.

@@ -70,7 +70,7 @@ async fn a_secret_counts_when_it_is_confirmed_and_ends_log_ins_that_came_without
     let codes =
         fixture.identity.confirm_totp(&principal, &code_of(&fixture, &second.secret), &origin()).await;
     assert_eq!(codes.unwrap().recovery_codes.len(), 10);
-    assert_eq!(code(&fixture.identity.authenticate(&other.access_token).await), "invalid_token");
+    assert_eq!(code(&fixture.identity.authenticate(&other.access_token, &origin()).await), "invalid_token");
     assert_eq!(code(&log_in(&fixture, None).await), "totp_required");
     let again = fixture.identity.enrol_totp(&principal, &password, &origin()).await;
     assert_eq!(code(&again), "totp_enrolled");
@@ -321,5 +321,8 @@ async fn an_operator_without_a_second_factor_can_only_enrol_where_one_is_demande
     let lenient = fixture.another_process().await;
     fixture.identity.reset_totp(&scope(), principal.user_id).await.unwrap();
     let tokens = fixture.login("operator@example.org", PASSWORD, None).await.unwrap();
-    within_five_seconds(async || !lenient.authenticate(&tokens.access_token).await.unwrap().must_enrol).await;
+    within_five_seconds(async || {
+        !lenient.authenticate(&tokens.access_token, &origin()).await.unwrap().must_enrol
+    })
+    .await;
 }

@@ -18,7 +18,9 @@ use clinicx_types::{
     permission::Role,
     uuid::Uuid,
 };
-use clinicx_web::{ApiError, Caller, Denial, Disclosure, Gatekeeper, TenantEntry, TenantLimits};
+use clinicx_web::{
+    ApiError, Caller, Denial, Disclosure, Gatekeeper, RequestOrigin, TenantEntry, TenantLimits,
+};
 
 /// Knows the tokens `doctor`, `accountant`, `guest` (an operator with a grant), `operator`, `suspended` and `purged`,
 /// named after who shows them.
@@ -36,7 +38,7 @@ const PURGED: u128 = 3;
 
 #[async_trait]
 impl Gatekeeper for FakeGatekeeper {
-    async fn authenticate(&self, token: &str) -> Result<Caller, ApiError> {
+    async fn authenticate(&self, token: &str, _origin: RequestOrigin) -> Result<Caller, ApiError> {
         let (tenant, roles) = match token {
             "doctor" => (Some(CLINIC), vec![Role::Doctor]),
             "accountant" => (Some(CLINIC), vec![Role::Accountant]),

@@ -122,7 +122,7 @@ impl Bench {
                 let origin = Origin { request_id: RequestId::new(Uuid::now_v7()), source: None };
                 let identity = &self.platform.identity;
                 let principal =
-                    identity.authenticate(tokens["access_token"].as_str().unwrap()).await.unwrap();
+                    identity.authenticate(tokens["access_token"].as_str().unwrap(), &origin).await.unwrap();
                 let codes = identity.confirm_totp(&principal, &code, &origin).await.unwrap();
                 let body = json!({"current_password": PASSWORD, "code": codes.recovery_codes[0]});
                 bearing(plain.set_json(body), tokens["access_token"].as_str().unwrap())
@@ -193,7 +193,8 @@ impl Bench {
     async fn begun(&self, tokens: &Value) -> String {
         let origin = Origin { request_id: RequestId::new(Uuid::now_v7()), source: None };
         let identity = &self.platform.identity;
-        let principal = identity.authenticate(tokens["access_token"].as_str().unwrap()).await.unwrap();
+        let principal =
+            identity.authenticate(tokens["access_token"].as_str().unwrap(), &origin).await.unwrap();
         let enrolment = identity.enrol_totp(&principal, &Password::new(PASSWORD), &origin).await.unwrap();
         code_of(&enrolment.secret)
     }
@@ -202,7 +203,7 @@ impl Bench {
     async fn granted(&self) -> String {
         let origin = Origin { request_id: RequestId::new(Uuid::now_v7()), source: None };
         let identity = &self.platform.identity;
-        let principal = identity.authenticate(&self.operator).await.unwrap();
+        let principal = identity.authenticate(&self.operator, &origin).await.unwrap();
         let tenant = self.slug.parse().unwrap();
         let new = NewGrant { tenant: &tenant, reason: "a sweep of the handlers", minutes: 5, roles: None };
         identity.break_glass(&principal, new, &origin).await.unwrap().0.id.to_string()
