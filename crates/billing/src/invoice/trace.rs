@@ -37,7 +37,7 @@ pub(super) async fn write(
 /// Returns an invoice as JSON with its words hidden.
 fn wordless(invoice: &Invoice) -> JsonValue {
     let mut state = json(invoice);
-    for field in ["note", "recipient", "cancellation_reason"] {
+    for field in ["note", "recipient", "issuer", "cancellation_reason"] {
         mask(state.get_mut(field));
     }
     for line in state.get_mut("lines").and_then(JsonValue::as_array_mut).into_iter().flatten() {

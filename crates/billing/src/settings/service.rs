@@ -95,8 +95,9 @@ pub async fn update(
         event: event::BILLING_SETTINGS_UPDATED,
         aggregate: ("billing_settings", id),
         patient_id: None,
-        before: Some(old),
-        after: Some(new),
+        // Many a practice goes by its owner's name.
+        before: change::masked(Some(old), &["issuer"]),
+        after: change::masked(Some(new), &["issuer"]),
         payload: json!({}),
     };
     trace.write(tx, scope).await?;

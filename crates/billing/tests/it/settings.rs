@@ -38,6 +38,27 @@ async fn invoices_name_the_clinic_as_it_was_when_they_were_issued() {
 }
 
 #[tokio::test]
+async fn who_the_clinic_is_stands_in_no_audit_row() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let issuer = json!({ "name": "Dr. Geheim", "address": "Geheimweg 1", "contact": "geheim@x.example" });
+    practice.set(None, json!({ "issuer": issuer })).await.unwrap();
+    practice.set(None, json!({ "issuer": { "name": "Dr. Geheimer" } })).await.unwrap();
+    let issued = practice.issued(patient, &["1.00"], "0").await;
+    practice.cancel(issued.id).await.unwrap();
+    let rows: Vec<String> =
+        sqlx::query_scalar("SELECT to_jsonb(a)::text FROM audit_logs AS a WHERE tenant_id = $1")
+            .bind(practice.scope.tenant_id.uuid())
+            .fetch_all(&mut practice.superuser().await)
+            .await
+            .unwrap();
+    assert!(rows.iter().filter(|row| row.contains("\"issuer\": \"***\"")).count() >= 3, "{rows:?}");
+    for row in rows {
+        assert!(!row.to_lowercase().contains("geheim"), "{row}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_about_settings_is_refused() {
     let practice = Practice::open().await;
     let check = async |body: Value, pointer: &str, expected: &str| {

@@ -25,6 +25,8 @@ use super::{
 use crate::{StaffId, change, error::CoreError, event, paging, validation};
 
 const THING: &str = "staff member";
+/// Fields that tell who somebody is.
+const WORDS: &[&str] = &["family_name", "given_name", "licence_number"];
 
 /// Adds a member of staff. An account that goes with it must be a member's of this tenant.
 ///
@@ -254,8 +256,8 @@ async fn trace(
         aggregate: "staff",
         aggregate_id: id.uuid(),
         patient_id: None,
-        before,
-        after,
+        before: change::masked(before, WORDS),
+        after: change::masked(after, WORDS),
         payload: json!({ "staff_id": id }),
     };
     Ok(record(tx, scope, change).await?)

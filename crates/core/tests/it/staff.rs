@@ -83,6 +83,34 @@ async fn a_member_of_staff_is_made_changed_and_removed() {
 }
 
 #[tokio::test]
+async fn no_name_of_staff_stands_in_the_audit() {
+    let practice = Practice::open().await;
+    let scope = &practice.scope;
+    let body = json!({
+        "family_name": "Geheimrat", "given_name": "Geheime", "licence_number": "Geheim-7", "roles": ["dentist"],
+    });
+    let made = practice.staff_with(body).await.unwrap();
+    let change =
+        json!({ "family_name": "Geheimer", "given_name": "Geheimste", "licence_number": "Geheim-8" });
+    practice
+        .write(async |tx| staff::update(tx, scope, &Everybody, at(&made, None), patch(change)).await)
+        .await
+        .unwrap();
+    practice.write(async |tx| staff::delete(tx, scope, made.id, None).await).await.unwrap();
+    let rows: Vec<String> = sqlx::query_scalar(
+        "SELECT to_jsonb(a)::text FROM public.audit_logs AS a WHERE tenant_id = $1 AND entity = 'staff'",
+    )
+    .bind(scope.tenant_id.uuid())
+    .fetch_all(&mut practice.tenant.database.superuser().await)
+    .await
+    .unwrap();
+    assert_eq!(rows.len(), 3);
+    for row in rows {
+        assert!(!row.contains("Geheim") && row.contains("\"family_name\": \"***\""), "{row}");
+    }
+}
+
+#[tokio::test]
 async fn what_is_wrong_about_staff_is_refused() {
     let practice = Practice::open().await;
     let check = async |body: serde_json::Value, pointer: &str, code: &str| {
