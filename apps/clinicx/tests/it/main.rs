@@ -39,6 +39,7 @@ mod metadata;
 mod odontogram;
 mod oidc;
 mod program;
+mod readiness;
 mod scoping;
 mod sealed_columns;
 mod self_check;
