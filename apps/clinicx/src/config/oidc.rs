@@ -33,7 +33,7 @@ pub struct OidcConfig {
     pub algorithms: Vec<String>,
     /// What the code flow asks for besides `openid`.
     pub scopes: Vec<String>,
-    /// Where the code flow may lead back to, each exactly; without one nobody logs in that way.
+    /// Where the code flow may lead back to, each exactly and no other issuer's; without one nobody logs in that way.
     pub redirect_uris: Vec<String>,
     /// The hosts besides the issuer's own on which its endpoints and keys may be.
     pub endpoint_hosts: Vec<String>,

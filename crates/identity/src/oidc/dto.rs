@@ -52,6 +52,10 @@ pub struct CallbackRequest {
     /// Who says so (RFC 9207), when the issuer names itself.
     #[serde(default)]
     pub iss: Option<String>,
+    /// Where the answer arrived, without what the issuer has added; needed without `iss`. It must be the address with
+    /// which the log-in began.
+    #[serde(default)]
+    pub redirect_uri: Option<String>,
 }
 
 impl fmt::Debug for Authorization {

@@ -113,7 +113,7 @@ impl Identity {
     ///
     /// # Errors
     /// [`IdentityError::InvalidFlow`] for a log-in that was not begun here, was finished, took too long or is another
-    /// browser's; [`IdentityError::LoginRefused`] when the issuer did not confirm it; [`IdentityError::NotLinked`],
+    /// browser's; [`IdentityError::Invalid`] without `iss` and `redirect_uri`; [`IdentityError::LoginRefused`] when the issuer did not confirm it; [`IdentityError::NotLinked`],
     /// [`IdentityError::NoMembership`], [`IdentityError::TenantRequired`], [`IdentityError::TenantSuspended`],
     /// [`IdentityError::TenantGone`], [`IdentityError::IssuerUnavailable`].
     #[tracing::instrument(name = "identity.oidc.callback", skip_all, fields(request.id = %origin.request_id))]
@@ -125,6 +125,10 @@ impl Identity {
         origin: &Origin,
     ) -> Result<Tokens, IdentityError> {
         let issuer = self.login_issuer(provider)?;
+        if request.iss.is_none() && request.redirect_uri.is_none() {
+            let detail = "must say where the answer arrived, since the issuer does not name itself";
+            return Err(IdentityError::invalid("/redirect_uri", "required", detail));
+        }
         let flow = self.take(issuer, &request).await?;
         let wanted = agreed(flow.tenant.as_ref(), claimed)?;
         match self.confirmed(issuer, &request, &flow).await {
@@ -168,6 +172,10 @@ impl Identity {
         let right = named == Some(issuer.provider().settings.issuer.as_str());
         // An answer of another issuer, sent here so that this one gets its code (RFC 9207).
         if !right && (named.is_some() || loaded.metadata.names_itself) {
+            return Err(refused(Refusal::Issuer));
+        }
+        // Each address is one issuer's alone, so that an answer at another one is another issuer's (RFC 9700, 4.4.2).
+        if request.redirect_uri.as_ref().is_some_and(|arrived| *arrived != flow.redirect_uri) {
             return Err(refused(Refusal::Issuer));
         }
         let now = self.clock.now().timestamp();

@@ -86,6 +86,10 @@ impl Issuers {
             if known(|a, b| a.settings.issuer == b.settings.issuer) {
                 return Err(wrong(&provider, "issuer", "stands twice"));
             }
+            // The address at which an answer arrives tells whose it is, where the issuer does not (RFC 9700, 4.4.2).
+            if known(|a, b| b.redirects().any(|url| a.redirects().any(|other| other == url))) {
+                return Err(wrong(&provider, "redirect_uris", "must not stand at another issuer too"));
+            }
             let client = match &client {
                 Some(client) => Clone::clone(client),
                 None => {
@@ -121,4 +125,31 @@ fn count(provider: &str, refusal: Refusal) {
     let reason = refusal.label();
     metrics::counter!("clinicx_oidc_refusals_total", "provider" => provider.to_owned(), "reason" => reason)
         .increment(1);
+}
+
+#[cfg(test)]
+mod tests {
+    use clinicx_types::clock::SystemClock;
+
+    use super::*;
+
+    #[test]
+    fn no_issuer_comes_back_to_anothers_address() {
+        let check = |name: &str, issuer: &str, redirects: &[&str], wrong: Option<&str>| {
+            let redirect_uris = redirects.iter().map(|text| (*text).to_owned()).collect();
+            let (name, issuer) = (name.to_owned(), issuer.to_owned());
+            let other = ProviderSettings { name, issuer, redirect_uris, ..settings::tests::settings() };
+            let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+            let made = Issuers::new(vec![settings::tests::settings(), other], false, &clock);
+            assert_eq!(made.err().map(|error| error.key), wrong, "{redirects:?}");
+        };
+        let other = ("other", "https://other.example");
+        check(other.0, other.1, &["https://console.example/back/other"], None);
+        check(other.0, other.1, &[], None);
+        for shared in ["https://console.example/back", "https://CONSOLE.example:443/back"] {
+            check(other.0, other.1, &["https://console.example/x", shared], Some("redirect_uris"));
+        }
+        check("idp", other.1, &[], Some("name"));
+        check(other.0, "https://idp.example/realms/x", &[], Some("issuer"));
+    }
 }

@@ -47,7 +47,7 @@ pub struct ProviderSettings {
     pub algorithms: Vec<String>,
     /// What the code flow asks for; `openid` is always among them.
     pub scopes: Vec<String>,
-    /// Where the code flow may lead back to, each exactly.
+    /// Where the code flow may lead back to, each exactly; none of another issuer.
     pub redirect_uris: Vec<String>,
     /// The hosts besides the issuer's own on which its endpoints may be.
     pub endpoint_hosts: Vec<String>,
@@ -155,6 +155,11 @@ impl Provider {
             return self.tenant().is_none();
         }
         domains.iter().any(|domain| domain == email.domain())
+    }
+
+    /// Returns where the code flow may lead back to.
+    pub(crate) fn redirects(&self) -> impl Iterator<Item = Url> {
+        self.settings.redirect_uris.iter().filter_map(|text| Url::parse(text).ok())
     }
 
     /// Tells whether it belongs to one tenant.

@@ -29,7 +29,7 @@ pub(crate) fn config() -> OidcConfig {
 
 /// The body that begins a log-in.
 pub(crate) fn begin() -> Value {
-    json!({"redirect_uri": world::BACK})
+    json!({"redirect_uri": world::back(NAME)})
 }
 
 /// The body that finishes the log-in of this answer, at which the issuer has already been.
@@ -40,5 +40,7 @@ pub(crate) fn finish(begun: &Value) -> Value {
     claims["sub"] = json!("operator");
     claims["groups"] = json!(["operators"]);
     let code = flow::code_for(issuer(), flow::id_token(&issuer().key, &claims));
-    json!({"code": code, "state": begun["state"], "binding": begun["binding"]})
+    json!({
+        "code": code, "state": begun["state"], "binding": begun["binding"], "redirect_uri": world::back(NAME),
+    })
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{
     forge::Key,
     issuer::Issuer,
-    world::{BACK, CLIENT, World, world},
+    world::{CLIENT, World, back, world},
 };
 use crate::support::{Answer, PASSWORD};
 
@@ -28,7 +28,7 @@ impl Begun {
 }
 
 async fn begin(world: &World, provider: &'static str, tenant: Option<&str>) -> Begun {
-    let mut body = json!({"redirect_uri": BACK});
+    let mut body = json!({"redirect_uri": back(provider)});
     if let Some(tenant) = tenant {
         body["tenant"] = json!(tenant);
     }
@@ -69,7 +69,9 @@ pub(super) fn code_for(issuer: &Issuer, id_token: String) -> String {
 }
 
 async fn finish(world: &World, begun: &Begun, code: &str, changes: Value) -> Answer {
-    let mut body = json!({"code": code, "state": begun.state, "binding": begun.binding});
+    let mut body = json!({
+        "code": code, "state": begun.state, "binding": begun.binding, "redirect_uri": begun.parameter("redirect_uri"),
+    });
     for (name, value) in changes.as_object().unwrap() {
         body[name] = value.clone();
     }
@@ -130,7 +132,7 @@ async fn the_flow_ends_in_a_session_that_refreshes_and_ends() {
     for (name, value) in [
         ("response_type", "code"),
         ("client_id", CLIENT),
-        ("redirect_uri", BACK),
+        ("redirect_uri", &back("platform")),
         ("scope", "openid profile email"),
         ("code_challenge_method", "S256"),
         ("state", &begun.state),
@@ -149,7 +151,10 @@ async fn the_flow_ends_in_a_session_that_refreshes_and_ends() {
         super::forge::encode(sha2::Sha256::digest(form["code_verifier"].as_bytes()))
     };
     assert_eq!(begun.parameter("code_challenge"), challenge);
-    assert_eq!((form["grant_type"].as_str(), form["redirect_uri"].as_str()), ("authorization_code", BACK));
+    assert_eq!(
+        (&form["grant_type"], &form["redirect_uri"]),
+        (&"authorization_code".to_owned(), &back("platform"))
+    );
     assert!(!form.contains_key("client_secret"));
     assert!(authorization.unwrap().starts_with("Basic "));
     let api = world.with_token(tokens["access_token"].as_str().unwrap());
@@ -212,19 +217,38 @@ async fn an_id_token_that_is_not_for_this_log_in_is_refused() {
     assert!(world.platform.state.lock().unwrap().codes.contains_key(&code), "the code was not sent on");
 }
 
+/// RFC 9700, section 4.4: an answer of one issuer must not lead to the other's token endpoint.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_arrived_at_another_issuers_address_is_refused() {
+    let world = world().await;
+    let issuer = &world.platform;
+    let begun = begin(world, "platform", None).await;
+    let code = code_for(issuer, id_token(&issuer.key, &claims_of(world, issuer, &begun)));
+    finish(world, &begun, &code, json!({"redirect_uri": null})).await.expect_problem(422, "invalid");
+    let elsewhere = json!({"redirect_uri": back("roaming")});
+    finish(world, &begun, &code, elsewhere).await.expect_problem(401, "login_refused");
+    assert!(issuer.state.lock().unwrap().codes.contains_key(&code), "the code was not sent on");
+    // What an issuer says of itself needs no address.
+    let begun = begin(world, "platform", None).await;
+    let code = code_for(issuer, id_token(&issuer.key, &claims_of(world, issuer, &begun)));
+    let named = json!({"redirect_uri": null, "iss": issuer.url});
+    finish(world, &begun, &code, named).await.expect(200);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn it_leads_only_where_the_configuration_and_the_claims_say() {
     let world = world().await;
     let begin = async |provider: &str, body: Value| {
         world.anonymous.post(&format!("/auth/oidc/{provider}/authorize"), body).await
     };
+    let own = back("platform");
     for redirect in
-        ["https://evil.example/back", "https://console.example/back/", "https://console.example/back?x", ""]
+        ["https://evil.example/back", &format!("{own}/"), &format!("{own}?x"), &back("roaming"), ""]
     {
         begin("platform", json!({"redirect_uri": redirect})).await.expect_problem(422, "invalid");
     }
-    begin("nobody", json!({"redirect_uri": BACK})).await.expect_problem(404, "not_found");
-    let other = json!({"redirect_uri": BACK, "tenant": world.clinic_b.slug});
+    begin("nobody", json!({"redirect_uri": own})).await.expect_problem(404, "not_found");
+    let other = json!({"redirect_uri": back("own-a"), "tenant": world.clinic_b.slug});
     begin("own-a", other).await.expect_problem(404, "not_found");
     let to_b = Some(world.clinic_b.slug.as_str());
     let platform = ("platform", &world.platform);
@@ -264,7 +288,7 @@ async fn nothing_of_a_log_in_is_kept_in_the_clear() {
         .await
         .unwrap();
     assert!(!rows.is_empty());
-    let hidden = [begun.state.clone(), begun.binding.clone(), begun.parameter("nonce"), BACK.to_owned()];
+    let hidden = [begun.state.clone(), begun.binding.clone(), begun.parameter("nonce"), back("platform")];
     for row in rows {
         let bytes = row.to_lowercase();
         for secret in &hidden {

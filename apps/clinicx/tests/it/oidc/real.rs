@@ -15,11 +15,13 @@ use serde_json::{Value, json};
 use url::Url;
 use uuid::Uuid;
 
-use super::world::{AUDIENCE, BACK, CLIENT, provider};
+use super::world::{AUDIENCE, CLIENT, back, provider};
 use crate::support::{Answer, Api, Clinic, OPERATOR, configuration, start};
 
 const SECRET: &str = "a secret/with:signs";
 const MACHINE: &str = "reports";
+/// The name of the provider.
+const NAME: &str = "real";
 
 /// The running provider; ended when dropped.
 struct Process {
@@ -57,7 +59,7 @@ impl Process {
         });
         let settings = json!({
             "audience": AUDIENCE,
-            "client": {"id": CLIENT, "secret": SECRET, "redirect": BACK},
+            "client": {"id": CLIENT, "secret": SECRET, "redirect": back(NAME)},
             "machine": {"id": MACHINE, "secret": "m", "claims": {"tenant": tenant, "roles": ["desk"]}},
             "people": people,
         });
@@ -156,7 +158,7 @@ impl Browser {
         let login = format!("prompt=login&login={person}&password=any");
         let mut forms = [login.as_str(), "prompt=consent"].into_iter();
         for _ in 0..12 {
-            if url.as_str().starts_with(BACK) {
+            if url.as_str().starts_with(&back(NAME)) {
                 return url.query_pairs().into_owned().collect();
             }
             let asks = url.path().starts_with("/interaction/");
@@ -174,7 +176,7 @@ async fn service(process: &Process, slug: &str) -> Api {
         client_secret: Some(Secret::new(SECRET)),
         authorized_parties: vec![MACHINE.to_owned()],
         tenant_claim: Some("tenant".to_owned()),
-        ..provider("real", &process.url)
+        ..provider(NAME, &process.url)
     }];
     let client = Client::builder().pool_max_idle_per_host(0).build().unwrap();
     let anonymous = Api { base: start(config).await, token: None, client };
@@ -184,11 +186,14 @@ async fn service(process: &Process, slug: &str) -> Api {
 }
 
 async fn begin(api: &Api) -> Value {
-    api.post("/auth/oidc/real/authorize", json!({"redirect_uri": BACK})).await.expect(200)
+    api.post("/auth/oidc/real/authorize", json!({"redirect_uri": back(NAME)})).await.expect(200)
 }
 
 async fn finish(api: &Api, begun: &Value, back: &BTreeMap<String, String>, iss: Option<&str>) -> Answer {
-    let mut body = json!({"code": back["code"], "state": begun["state"], "binding": begun["binding"]});
+    let mut body = json!({
+        "code": back["code"], "state": begun["state"], "binding": begun["binding"],
+        "redirect_uri": super::world::back(NAME),
+    });
     if let Some(iss) = iss {
         body["iss"] = json!(iss);
     }
@@ -230,7 +235,7 @@ async fn people_of_a_real_provider_log_in_and_its_machines_bear_its_tokens() {
     let begun = begin(&api).await;
     let back = Browser::new().log_in(begun["authorization_url"].as_str().unwrap(), "ada").await;
     for verifier in ["", "&code_verifier=dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"] {
-        let (id, secret, back_to) = (encoded(CLIENT), encoded(SECRET), encoded(BACK));
+        let (id, secret, back_to) = (encoded(CLIENT), encoded(SECRET), encoded(&super::world::back(NAME)));
         let form =
             format!("grant_type=authorization_code&code={}&redirect_uri={back_to}{verifier}", back["code"]);
         let answer = ask(&process, &form, (&id, &secret)).await;

@@ -22,8 +22,10 @@ use crate::support::{Answer, Api, OPERATOR, PASSWORD, configuration, start};
 pub(super) const AUDIENCE: &str = "https://api.clinicx.example";
 /// The client of the console.
 pub(super) const CLIENT: &str = "clinicx-console";
-/// Where the console takes people back.
-pub(super) const BACK: &str = "https://console.example/back";
+/// Where the console takes people back from an issuer.
+pub(super) fn back(provider: &str) -> String {
+    format!("https://console.example/back/{provider}")
+}
 
 pub(super) struct World {
     pub(super) config: Config,
@@ -62,7 +64,7 @@ pub(super) fn provider(name: &str, issuer: &str) -> OidcConfig {
         client_id: CLIENT.to_owned(),
         client_secret: Some(clinicx::config::Secret::new("a secret/with:signs")),
         audiences: vec![AUDIENCE.to_owned()],
-        redirect_uris: vec![BACK.to_owned()],
+        redirect_uris: vec![back(name)],
         roles: Some(OidcRoles { claim: "roles".to_owned(), map }),
         max_token_lifetime: Duration::from_secs(3600),
         ..OidcConfig::default()
