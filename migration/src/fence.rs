@@ -7,11 +7,14 @@ use sea_orm::{DbBackend, FromQueryResult, JsonValue, Statement, Value};
 
 use crate::{
     failure::DatabaseFailure,
+    predicate::{self, Terms},
     system::{RoleNames, SystemRole, functions},
 };
 
 /// The query behind [`check`]: one row for each gap.
 const QUERY: &str = include_str!("fence.sql");
+/// What the query has of a tenant.
+const TERMS: Terms = Terms { id: "t.id", role: "t.schema", owner: "$2" };
 /// The queries behind [`check_system`]: one row for each gap.
 const SYSTEM_QUERY: &str = include_str!("system.sql");
 const ROUTINE_QUERY: &str = include_str!("routine.sql");
@@ -62,7 +65,8 @@ pub async fn check(
         text(SystemRole::App),
         text(SystemRole::Provisioner),
     ];
-    let statement = Statement::from_sql_and_values(DbBackend::Postgres, QUERY, values);
+    let statement =
+        Statement::from_sql_and_values(DbBackend::Postgres, predicate::fill(QUERY, &TERMS), values);
     db.query_all(statement).await.map_err(|error| DatabaseFailure::of("check the fences", &error))
 }
 

@@ -1,5 +1,6 @@
 -- One row for each gap in the fences of the tenants' schemas.
--- $1: a schema, or NULL for all; $2, $3, $4: the owner, application and provisioner roles.
+-- $1: a schema, or NULL for all; $2, $3, $4: the owner, application and provisioner roles. The marks stand for the
+-- predicates that the script uses too which puts the fences up.
 WITH tenant AS (
     SELECT t.id, CAST(t.database_schema AS text) AS schema, t.status,
            n.oid AS namespace, n.nspowner, n.nspacl, r.oid AS role_id,
@@ -20,35 +21,15 @@ relation AS (
 tenant_table AS (
     SELECT * FROM relation WHERE relkind IN ('r', 'p')
 ),
--- What the tenant's role may do with a table: rows that change have a version, others are only ever added, and the
--- ledger is written by migrations alone.
 access AS (
-    SELECT t.relation_id,
-           CAST(CASE
-               WHEN t.relation = 'schema_migrations' THEN '{SELECT}'
-               WHEN EXISTS (
-                   SELECT FROM pg_catalog.pg_attribute AS a
-                   WHERE a.attrelid = t.relation_id AND a.attname = 'version' AND NOT a.attisdropped)
-               THEN '{SELECT,INSERT,UPDATE,DELETE}'
-               ELSE '{SELECT,INSERT}'
-           END AS text[]) AS rights
-    FROM tenant_table AS t
+    SELECT t.relation_id, {rights} AS rights
+    FROM relation AS t
+    JOIN pg_catalog.pg_class AS c ON c.oid = t.relation_id
 ),
 policy AS (
-    SELECT t.relation_id, count(*) AS policies,
-           count(*) FILTER (
-               WHERE p.polpermissive AND p.polcmd = '*' AND p.polroles = '{0}'
-                   AND pg_catalog.pg_get_expr(p.polqual, p.polrelid) = e.expression
-                   AND pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) = e.expression
-           ) AS right_policies
+    SELECT t.relation_id, count(*) AS policies, count(*) FILTER (WHERE {is_policy}) AS right_policies
     FROM tenant_table AS t
     JOIN pg_catalog.pg_policy AS p ON p.polrelid = t.relation_id
-    CROSS JOIN LATERAL (
-        SELECT pg_catalog.format(
-            'COALESCE(((current_setting(''app.current_tenant''::text, true) = ''%s''::text) '
-            'AND (CURRENT_USER = ANY (ARRAY[''%s''::name, ''%s''::name]))), false)', t.id, t.schema, $2
-        ) AS expression
-    ) AS e
     GROUP BY t.relation_id
 ),
 foreign_key AS (
@@ -111,25 +92,23 @@ FROM relation
 WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND relowner <> owner_id
 
 UNION ALL
-SELECT t.schema, t.relation, 'tenant_id_column', NULL
+SELECT t.schema, t.relation,
+       CASE WHEN EXISTS (
+           SELECT FROM pg_catalog.pg_attribute AS a
+           WHERE a.attrelid = t.relation_id AND a.attname = 'tenant_id'
+               AND a.atttypid = 'pg_catalog.uuid'::pg_catalog.regtype)
+       THEN 'tenant_id_column' ELSE 'tenant_id_column_missing' END, NULL
 FROM tenant_table AS t
 WHERE NOT EXISTS (
     SELECT FROM pg_catalog.pg_attribute AS a
     JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-    WHERE a.attrelid = t.relation_id AND a.attname = 'tenant_id' AND a.attnotnull
-        AND a.atttypid = 'uuid'::regtype
-        AND pg_catalog.pg_get_expr(d.adbin, d.adrelid) = pg_catalog.format('''%s''::uuid', t.id)
-)
+    WHERE a.attrelid = t.relation_id AND {is_tenant_id})
 
 UNION ALL
 SELECT t.schema, t.relation, 'tenant_check', NULL
 FROM tenant_table AS t
 WHERE NOT EXISTS (
-    SELECT FROM pg_catalog.pg_constraint AS k
-    WHERE k.conrelid = t.relation_id AND k.contype = 'c' AND k.convalidated
-        AND pg_catalog.pg_get_constraintdef(k.oid)
-            = pg_catalog.format('CHECK ((tenant_id = ''%s''::uuid))', t.id)
-)
+    SELECT FROM pg_catalog.pg_constraint AS k WHERE k.conrelid = t.relation_id AND {is_check})
 
 UNION ALL
 SELECT schema, relation, 'row_security_not_enabled', NULL
@@ -151,11 +130,10 @@ UNION ALL
 SELECT t.schema, t.relation, 'grant', CASE g.grantee WHEN 0 THEN 'PUBLIC'
     ELSE CAST(pg_catalog.pg_get_userbyid(g.grantee) AS text) END || ' ' || g.privilege_type
 FROM relation AS t
-LEFT JOIN access AS x ON x.relation_id = t.relation_id
+JOIN access AS x ON x.relation_id = t.relation_id
 CROSS JOIN LATERAL pg_catalog.aclexplode(t.relacl) AS g
 WHERE g.grantee <> t.owner_id
-    AND NOT (g.grantee = t.role_id AND g.privilege_type = ANY (COALESCE(x.rights, '{SELECT,USAGE}'))
-             AND NOT g.is_grantable)
+    AND NOT (g.grantee = t.role_id AND g.privilege_type = ANY (x.rights) AND NOT g.is_grantable)
 
 UNION ALL
 SELECT t.schema, t.relation, 'grant_missing', wanted.privilege
@@ -182,10 +160,35 @@ UNION ALL
 SELECT t.schema, t.relation, 'truncate_guard_missing', NULL
 FROM tenant_table AS t
 WHERE NOT EXISTS (
-    SELECT FROM pg_catalog.pg_trigger AS g
-    WHERE g.tgrelid = t.relation_id AND g.tgfoid = pg_catalog.to_regprocedure('public.refuse_truncate()')
-        -- Before TRUNCATE, for each statement.
-        AND g.tgtype = 34 AND g.tgenabled = 'O' AND g.tgqual IS NULL)
+    SELECT FROM pg_catalog.pg_trigger AS g WHERE g.tgrelid = t.relation_id AND {is_guard})
+
+UNION ALL
+SELECT t.schema, t.relation, 'truncate_guard_torn', CAST(g.tgname AS text)
+FROM tenant_table AS t
+JOIN pg_catalog.pg_trigger AS g ON g.tgrelid = t.relation_id
+WHERE g.tgfoid = pg_catalog.to_regprocedure('public.refuse_truncate()') AND NOT {is_guard}
+
+-- Whoever reads a parent reads its children's rows too, by the parent's rights and policies alone. Partitions that stand
+-- beside their table are one of these tables like it.
+UNION ALL
+SELECT t.schema, t.relation, CASE WHEN c.relispartition THEN 'partition_of' ELSE 'inherits' END,
+       pg_catalog.format('%I.%I', n.nspname, other.relname)
+FROM relation AS t
+JOIN pg_catalog.pg_class AS c ON c.oid = t.relation_id AND c.relkind IN ('r', 'p', 'f')
+JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = t.relation_id
+JOIN pg_catalog.pg_class AS other ON other.oid = i.inhparent
+JOIN pg_catalog.pg_namespace AS n ON n.oid = other.relnamespace
+WHERE NOT (c.relispartition AND n.oid = t.namespace)
+
+-- And what stands in a child elsewhere is read and written as if it were the tenant's.
+UNION ALL
+SELECT t.schema, t.relation, CASE WHEN c.relispartition THEN 'has_partition' ELSE 'is_inherited' END,
+       pg_catalog.format('%I.%I', n.nspname, c.relname)
+FROM relation AS t
+JOIN pg_catalog.pg_inherits AS i ON i.inhparent = t.relation_id
+JOIN pg_catalog.pg_class AS c ON c.oid = i.inhrelid AND c.relkind IN ('r', 'p', 'f')
+JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+WHERE n.oid <> t.namespace AND n.nspname <> 'public' AND n.nspname NOT LIKE 'tenant\_%'
 
 UNION ALL
 SELECT t.schema, t.relation, 'foreign_key_disabled', CAST(g.tgname AS text)
@@ -200,14 +203,20 @@ JOIN pg_catalog.pg_rewrite AS r ON r.ev_class = t.relation_id
 WHERE NOT (r.rulename = '_RETURN' AND t.relkind IN ('v', 'm'))
 
 UNION ALL
-SELECT t.schema, NULL, 'function', CAST(p.proname AS text)
+SELECT t.schema, NULL, 'function',
+       pg_catalog.format('%I(%s)', p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid))
 FROM tenant AS t
 JOIN pg_catalog.pg_proc AS p ON p.pronamespace = t.namespace
 
 UNION ALL
-SELECT t.schema, NULL, 'default_privileges', CAST(pg_catalog.pg_get_userbyid(d.defaclrole) AS text)
+SELECT DISTINCT t.schema, NULL, 'default_privileges',
+       CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS'
+           WHEN 'T' THEN 'TYPES' ELSE 'SCHEMAS' END
+       || ' ' || CAST(pg_catalog.pg_get_userbyid(d.defaclrole) AS text)
+       || ' ' || CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE CAST(pg_catalog.pg_get_userbyid(g.grantee) AS text) END
 FROM tenant AS t
 JOIN pg_catalog.pg_default_acl AS d ON d.defaclnamespace = t.namespace
+CROSS JOIN LATERAL pg_catalog.aclexplode(d.defaclacl) AS g
 
 UNION ALL
 SELECT t.schema, t.relation, 'not_readable', NULL

@@ -11,6 +11,7 @@ pub mod failure;
 pub mod fence;
 pub mod mend;
 pub mod owner;
+mod predicate;
 pub mod system;
 pub mod tenant;
 

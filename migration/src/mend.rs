@@ -47,10 +47,7 @@ pub fn command(gap: &Gap, names: &RoleNames) -> String {
         "policy" => sql(&format!("DROP POLICY {} ON {place}", quoted(detail))),
         "owner" => sql(&format!("ALTER TABLE {place} OWNER TO {owner}")),
         "function" => sql(&format!("DROP ROUTINE {place}({detail})")),
-        "default_privileges" => sql(&format!(
-            "ALTER DEFAULT PRIVILEGES FOR ROLE {} REVOKE ALL ON TABLES FROM PUBLIC",
-            role(detail)
-        )),
+        "default_privileges" => default_privileges(detail, ""),
         _ => SYSTEM.to_owned(),
     }
 }
@@ -77,6 +74,10 @@ fn of_server(gap: &str, place: &str, detail: &str) -> Option<String> {
         "definer_function" => format!("DROP ROUTINE {place}({detail})"),
         "view_with_owners_rights" => format!("ALTER VIEW {place} SET (security_invoker = true)"),
         "materialised_view" => format!("DROP MATERIALIZED VIEW {place}"),
+        "inherits" => format!("ALTER TABLE {place} NO INHERIT {detail}"),
+        "is_inherited" => format!("ALTER TABLE {detail} NO INHERIT {place}"),
+        "partition_of" => format!("ALTER TABLE {detail} DETACH PARTITION {place}"),
+        "has_partition" => format!("ALTER TABLE {place} DETACH PARTITION {detail}"),
         _ => return None,
     })
 }
@@ -94,6 +95,16 @@ fn audit_default(column: &str) -> String {
     format!("ALTER {column} SET DEFAULT {expression}, ALTER {column} SET NOT NULL")
 }
 
+/// `detail` names the kind of objects, who makes them, and who would have rights to them.
+fn default_privileges(detail: &str, place: &str) -> String {
+    let mut parts = detail.splitn(3, ' ');
+    let (Some(kind), Some(maker), Some(grantee)) = (parts.next(), parts.next(), parts.next()) else {
+        return SYSTEM.to_owned();
+    };
+    let (maker, grantee) = (quoted(maker), role(grantee));
+    sql(&format!("ALTER DEFAULT PRIVILEGES FOR ROLE {maker}{place} REVOKE ALL ON {kind} FROM {grantee}"))
+}
+
 fn of_tenant(gap: &Gap, place: &str, detail: &str, owner: &str) -> String {
     match gap.gap.as_str() {
         "role_attributes" | "role_member" | "role_is_member" => SYSTEM.to_owned(),
@@ -104,20 +115,15 @@ fn of_tenant(gap: &Gap, place: &str, detail: &str, owner: &str) -> String {
         "trigger" => sql(&format!("DROP TRIGGER {} ON {place}", quoted(detail))),
         "foreign_key_disabled" => sql(&format!("ALTER TABLE {place} ENABLE TRIGGER ALL")),
         "rule" => sql(&format!("DROP RULE {} ON {place}", quoted(detail))),
-        "function" => sql(&format!("DROP FUNCTION {place}.{}", quoted(detail))),
+        "function" => sql(&format!("DROP ROUTINE {place}.{detail}")),
         "view_without_security_invoker" => sql(&format!("ALTER VIEW {place} SET (security_invoker)")),
-        "default_privileges" => sql(&format!(
-            "ALTER DEFAULT PRIVILEGES FOR ROLE {} IN SCHEMA {} REVOKE ALL ON TABLES FROM PUBLIC",
-            role(detail),
-            quoted(&gap.schema)
-        )),
-        "tenant_id_column" => sql(&format!("ALTER TABLE {place} ALTER tenant_id SET NOT NULL")),
+        "default_privileges" => default_privileges(detail, &format!(" IN SCHEMA {}", quoted(&gap.schema))),
         "schema_missing" | "role_missing" => {
             "restore the tenant from a backup; its schema or role was dropped by hand".to_owned()
         }
-        "primary_key_missing" | "materialised_view_or_foreign_table" => sql(&format!(
-            "DROP TABLE {place}, or take it out of the tenant's schema; no migration made it so"
-        )),
+        "primary_key_missing" | "tenant_id_column_missing" | "materialised_view_or_foreign_table" => sql(
+            &format!("DROP TABLE {place}, or take it out of the tenant's schema; no migration made it so"),
+        ),
         _ if gap.gap.starts_with("foreign_key_") => {
             format!("make {} on {place} again as the tenant's migrations do", quoted(detail))
         }
@@ -158,6 +164,22 @@ mod tests {
         check("tenant_a", table, "row_security_not_forced", None, TENANTS);
         check("tenant_a", table, "truncate_guard_missing", None, TENANTS);
         check("tenant_a", table, "grant", Some("PUBLIC SELECT"), TENANTS);
+        check("tenant_a", table, "tenant_id_column", None, TENANTS);
+        check("tenant_a", None, "function", Some("f(a integer)"), "DROP ROUTINE \"tenant_a\".f(a integer)");
+        check(
+            "tenant_a",
+            table,
+            "inherits",
+            Some("spare.\"P\""),
+            "ALTER TABLE \"tenant_a\".\"outbox\" NO INHERIT spare.\"P\"",
+        );
+        check(
+            "tenant_a",
+            None,
+            "default_privileges",
+            Some("TABLES clinicx_owner PUBLIC"),
+            "FOR ROLE \"clinicx_owner\" IN SCHEMA \"tenant_a\" REVOKE ALL ON TABLES FROM PUBLIC",
+        );
         check("tenant_a", None, "role_attributes", None, SYSTEM);
         check("tenant_a", table, "trigger", Some("t"), "DROP TRIGGER \"t\" ON \"tenant_a\".\"outbox\"");
         check("public", None, "role_attributes", Some("clinicx_app"), SYSTEM);

@@ -197,12 +197,21 @@ CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(d.datacl, pg_catalog.acldefaul
 WHERE d.datname = pg_catalog.current_database() AND g.grantee = 0
 
 UNION ALL
-SELECT 'public', NULL, 'database_grant', w.name || ' ' || g.privilege_type
+SELECT 'public', NULL, 'database_grant', CAST(r.rolname AS text) || ' ' || g.privilege_type
 FROM pg_catalog.pg_database AS d
 CROSS JOIN LATERAL pg_catalog.aclexplode(d.datacl) AS g
-JOIN wanted AS w ON w.name = pg_catalog.pg_get_userbyid(g.grantee)
-WHERE d.datname = pg_catalog.current_database() AND g.privilege_type <> 'CONNECT'
-    AND NOT (w.name = $2 AND g.privilege_type = 'CREATE')
+JOIN pg_catalog.pg_roles AS r ON r.oid = g.grantee
+LEFT JOIN wanted AS w ON w.name = r.rolname
+WHERE d.datname = pg_catalog.current_database()
+    AND CASE
+        WHEN w.name IS NULL THEN
+            -- A tenant's role has no right to a database: it could make schemas and temporary tables there.
+            r.rolname LIKE 'tenant\_%' AND EXISTS (
+                SELECT FROM pg_catalog.pg_auth_members AS m
+                WHERE m.roleid = r.oid AND pg_catalog.pg_get_userbyid(m.member) = $4)
+        ELSE g.is_grantable
+            OR NOT (g.privilege_type = 'CONNECT' OR (w.name = $2 AND g.privilege_type = 'CREATE'))
+    END
 
 UNION ALL
 SELECT 'extensions', NULL, 'extension_missing', e.name
@@ -264,8 +273,32 @@ SELECT 'public', c.relation, 'policy', CAST(p.polname AS text)
 FROM public_relation AS c
 JOIN pg_catalog.pg_policy AS p ON p.polrelid = c.relation_id
 
+-- Whoever reads a parent reads its children's rows too, by the parent's rights and policies alone.
 UNION ALL
-SELECT 'public', NULL, 'default_privileges', CAST(pg_catalog.pg_get_userbyid(d.defaclrole) AS text)
+SELECT 'public', c.relation, CASE WHEN child.relispartition THEN 'partition_of' ELSE 'inherits' END,
+       pg_catalog.format('%I.%I', n.nspname, other.relname)
+FROM public_relation AS c
+JOIN pg_catalog.pg_class AS child ON child.oid = c.relation_id
+JOIN pg_catalog.pg_inherits AS i ON i.inhrelid = c.relation_id
+JOIN pg_catalog.pg_class AS other ON other.oid = i.inhparent
+JOIN pg_catalog.pg_namespace AS n ON n.oid = other.relnamespace
+
+-- And what stands in a child is read and written as if it were the system's.
+UNION ALL
+SELECT 'public', c.relation, CASE WHEN child.relispartition THEN 'has_partition' ELSE 'is_inherited' END,
+       pg_catalog.format('%I.%I', n.nspname, child.relname)
+FROM public_relation AS c
+JOIN pg_catalog.pg_inherits AS i ON i.inhparent = c.relation_id
+JOIN pg_catalog.pg_class AS child ON child.oid = i.inhrelid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = child.relnamespace
+WHERE n.nspname <> 'public' AND n.nspname NOT LIKE 'tenant\_%'
+
+UNION ALL
+SELECT DISTINCT 'public', NULL, 'default_privileges',
+       CASE d.defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'FUNCTIONS'
+           WHEN 'T' THEN 'TYPES' ELSE 'SCHEMAS' END
+       || ' ' || CAST(pg_catalog.pg_get_userbyid(d.defaclrole) AS text)
+       || ' ' || CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE CAST(pg_catalog.pg_get_userbyid(g.grantee) AS text) END
 FROM pg_catalog.pg_default_acl AS d
 LEFT JOIN LATERAL pg_catalog.aclexplode(d.defaclacl) AS g ON true
 WHERE pg_catalog.pg_get_userbyid(d.defaclrole) IN ($1, $2, $3, $4, $5, $6, $7) AND g.grantee <> d.defaclrole

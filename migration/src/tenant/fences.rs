@@ -2,13 +2,17 @@
 //!
 //! [`super::script::Script`] gives each table the fences of the day it was written; this brings all of them to those of
 //! today, and mends what was torn by hand: rights, row-level security and its policy, the CHECK, the guard against
-//! TRUNCATE. It runs after the migrations of each tenant, also when none are pending, and does nothing to what is right.
+//! TRUNCATE, the column that says whose a row is. It runs after the migrations of each tenant, also when none are pending, and does nothing to what is right.
 
 use clinicx_types::sabotage::{Bug, planted};
+
+use crate::predicate::{self, Terms};
 
 use super::script::ScriptTarget;
 
 const SCRIPT: &str = include_str!("fences.sql");
+/// The script's own names for a tenant.
+const TERMS: Terms = Terms { id: "v_id", role: "v_role", owner: "v_owner" };
 
 /// Writes the statement that puts the fences up; nothing on a cluster without a role per tenant, which has no triggers
 /// either.
@@ -21,7 +25,7 @@ pub fn statement(target: &ScriptTarget) -> Option<String> {
         false => SCRIPT.to_owned(),
     };
     Some(
-        script
+        predicate::fill(&script, &TERMS)
             .replace("{schema}", &target.schema.literal())
             .replace("{role}", &format!("'{}'", role.as_str()))
             .replace("{tenant_id}", &target.tenant_id.to_string()),

@@ -1,5 +1,6 @@
 -- Puts the fences up around everything in one tenant's schema, and leaves alone what is right already.
--- {schema}, {role} and {tenant_id} stand for the tenant's own, as literals; the owner role runs this.
+-- {schema}, {role} and {tenant_id} stand for the tenant's own, as literals; the owner role runs this. The other marks
+-- stand for the predicates that the check uses too.
 DO $fences$
 DECLARE
     v_schema CONSTANT text := {schema};
@@ -10,10 +11,6 @@ DECLARE
     -- COALESCE keeps the planner's estimate at all rows; a plain comparison is estimated at 0.5 % of them.
     v_rule CONSTANT text := pg_catalog.format(
         'COALESCE(current_setting(''app.current_tenant'', true) = %L AND current_user IN (%L, %L), false)',
-        v_id, v_role, v_owner);
-    v_stored CONSTANT text := pg_catalog.format(
-        'COALESCE(((current_setting(''app.current_tenant''::text, true) = %L::text) '
-        'AND (CURRENT_USER = ANY (ARRAY[%L::name, %L::name]))), false)',
         v_id, v_role, v_owner);
     v_table record;
     v_extra record;
@@ -34,16 +31,7 @@ BEGIN
     FOR v_table IN
         SELECT c.oid, c.relname AS name, c.relkind IN ('r', 'p') AS is_table, c.relrowsecurity, c.relforcerowsecurity,
                c.relacl, c.relowner,
-               -- Rows that change have a version, others are only ever added, and migrations alone write the ledger.
-               CAST(CASE
-                   WHEN c.relkind NOT IN ('r', 'p') THEN '{SELECT,USAGE}'
-                   WHEN c.relname = 'schema_migrations' THEN '{SELECT}'
-                   WHEN EXISTS (
-                       SELECT FROM pg_catalog.pg_attribute AS a
-                       WHERE a.attrelid = c.oid AND a.attname = 'version' AND NOT a.attisdropped)
-                   THEN '{SELECT,INSERT,UPDATE,DELETE}'
-                   ELSE '{SELECT,INSERT}'
-               END AS text[]) AS rights
+               {rights} AS rights
         FROM pg_catalog.pg_class AS c
         WHERE c.relnamespace = v_schema::pg_catalog.regnamespace AND c.relkind IN ('r', 'p', 'v', 'S')
             AND pg_catalog.pg_get_userbyid(c.relowner) = v_owner
@@ -82,10 +70,7 @@ BEGIN
         FOR v_extra IN
             SELECT p.polname AS name
             FROM pg_catalog.pg_policy AS p
-            WHERE p.polrelid = v_table.oid
-                AND (p.polname <> 'tenant_isolation' OR NOT p.polpermissive OR p.polcmd <> '*' OR p.polroles <> '{0}'
-                     OR pg_catalog.pg_get_expr(p.polqual, p.polrelid) IS DISTINCT FROM v_stored
-                     OR pg_catalog.pg_get_expr(p.polwithcheck, p.polrelid) IS DISTINCT FROM v_stored)
+            WHERE p.polrelid = v_table.oid AND {is_policy} IS NOT TRUE
         LOOP
             EXECUTE pg_catalog.format('DROP POLICY %I ON %I.%I', v_extra.name, v_schema, v_table.name);
         END LOOP;
@@ -94,21 +79,36 @@ BEGIN
                 v_schema, v_table.name, v_rule, v_rule);
         END IF;
         IF NOT EXISTS (
-            SELECT FROM pg_catalog.pg_constraint AS k
-            WHERE k.conrelid = v_table.oid AND k.contype = 'c' AND k.convalidated
-                AND pg_catalog.pg_get_constraintdef(k.oid)
-                    = pg_catalog.format('CHECK ((tenant_id = ''%s''::uuid))', v_id))
+            SELECT FROM pg_catalog.pg_attribute AS a
+            JOIN pg_catalog.pg_attrdef AS d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+            WHERE a.attrelid = v_table.oid AND {is_tenant_id})
         THEN
+            EXECUTE pg_catalog.format(
+                'ALTER TABLE %I.%I ALTER tenant_id SET DEFAULT %L::uuid, ALTER tenant_id SET NOT NULL',
+                v_schema, v_table.name, v_id);
+        END IF;
+        IF NOT EXISTS (
+            SELECT FROM pg_catalog.pg_constraint AS k WHERE k.conrelid = v_table.oid AND {is_check})
+        THEN
+            -- One of its name that says something else, or was never held against the rows that are there.
+            EXECUTE pg_catalog.format('ALTER TABLE %I.%I DROP CONSTRAINT IF EXISTS %I',
+                v_schema, v_table.name, 'ck_' || v_table.name || '__tenant');
             EXECUTE pg_catalog.format('ALTER TABLE %I.%I ADD CONSTRAINT %I CHECK (tenant_id = %L::uuid)',
                 v_schema, v_table.name, 'ck_' || v_table.name || '__tenant', v_id);
         END IF;
         -- TRUNCATE heeds no policy.
+        FOR v_extra IN
+            SELECT g.tgname AS name
+            FROM pg_catalog.pg_trigger AS g
+            WHERE g.tgrelid = v_table.oid AND NOT g.tgisinternal AND {is_guard} IS NOT TRUE
+                AND (g.tgname = 'refuse_truncate'
+                     OR g.tgfoid = 'public.refuse_truncate()'::pg_catalog.regprocedure)
+        LOOP
+            EXECUTE pg_catalog.format('DROP TRIGGER %I ON %I.%I', v_extra.name, v_schema, v_table.name);
+        END LOOP;
         IF NOT EXISTS (
-            SELECT FROM pg_catalog.pg_trigger AS g
-            WHERE g.tgrelid = v_table.oid AND g.tgfoid = 'public.refuse_truncate()'::pg_catalog.regprocedure
-                AND g.tgenabled = 'O')
+            SELECT FROM pg_catalog.pg_trigger AS g WHERE g.tgrelid = v_table.oid AND {is_guard})
         THEN
-            EXECUTE pg_catalog.format('DROP TRIGGER IF EXISTS refuse_truncate ON %I.%I', v_schema, v_table.name);
             EXECUTE pg_catalog.format(
                 'CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON %I.%I EXECUTE FUNCTION public.refuse_truncate()',
                 v_schema, v_table.name);

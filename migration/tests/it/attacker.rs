@@ -248,6 +248,15 @@ async fn what_was_torn_by_hand_is_mended_by_the_command_that_the_check_names() {
              DROP POLICY tenant_isolation ON rooms; CREATE POLICY hole ON rooms USING (true);
              ALTER TABLE services DROP CONSTRAINT ck_services__tenant;
              DROP TRIGGER refuse_truncate ON invoices;
+             ALTER TABLE appointments DROP CONSTRAINT ck_appointments__tenant,
+                 ADD CONSTRAINT ck_appointments__tenant CHECK (tenant_id IS NOT NULL) NOT VALID;
+             DROP TRIGGER refuse_truncate ON payments;
+             CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON payments WHEN (false)
+                 EXECUTE FUNCTION public.refuse_truncate();
+             CREATE TRIGGER more BEFORE INSERT ON payments FOR EACH ROW EXECUTE FUNCTION public.refuse_truncate();
+             ALTER TABLE time_off ALTER tenant_id DROP DEFAULT, ALTER tenant_id DROP NOT NULL;
+             ALTER POLICY tenant_isolation ON working_hours RENAME TO other;
+             DO $do$ BEGIN EXECUTE format('GRANT TEMP, CREATE ON DATABASE %I TO {schema}', current_database()); END $do$;
              GRANT ALL ON outbox TO PUBLIC, clinicx_app; GRANT UPDATE (payload) ON outbox TO clinicx_control;
              GRANT ALL ON SCHEMA {schema} TO PUBLIC; REVOKE DELETE ON treatments FROM {schema};
              CREATE ROLE mender; CREATE ROLE mended; GRANT {schema} TO mender; GRANT mended TO {schema}; ALTER ROLE {schema} INHERIT;
@@ -263,6 +272,8 @@ async fn what_was_torn_by_hand_is_mended_by_the_command_that_the_check_names() {
         ("policy", "clinicx migrate tenants"),
         ("tenant_check", "clinicx migrate tenants"),
         ("truncate_guard_missing", "clinicx migrate tenants"),
+        ("truncate_guard_torn", "clinicx migrate tenants"),
+        ("tenant_id_column", "clinicx migrate tenants"),
         ("grant", "clinicx migrate tenants"),
         ("column_grant", "clinicx migrate tenants"),
         ("schema_grant", "clinicx migrate tenants"),
@@ -276,6 +287,13 @@ async fn what_was_torn_by_hand_is_mended_by_the_command_that_the_check_names() {
     }
     let system_gaps = fence::check_system(&app, &names).await.unwrap();
     assert!(system_gaps.iter().any(|gap| gap.gap == "provisioning_function"), "{system_gaps:?}");
+    for right in ["CREATE", "TEMPORARY"] {
+        let detail = format!("{schema} {right}");
+        let found = system_gaps.iter().find(|gap| gap.detail.as_ref() == Some(&detail));
+        let found = found.unwrap_or_else(|| panic!("{detail}: {system_gaps:?}"));
+        assert_eq!(found.gap, "database_grant");
+        assert!(mend::command(found, &names).contains("clinicx migrate system"));
+    }
 
     system::migrate(&database.superuser_options(), &names).await.unwrap();
     assert_eq!(fence::check_system(&app, &names).await.unwrap(), Vec::new());

@@ -126,6 +126,41 @@ async fn each_gap_is_found() {
             "foreign_key_disabled",
         ),
         ("CREATE RULE r AS ON DELETE TO outbox DO INSTEAD NOTHING", "DROP RULE r ON outbox", "rule"),
+        (
+            "ALTER TABLE outbox ALTER tenant_id DROP DEFAULT",
+            "DO $$ BEGIN EXECUTE format('ALTER TABLE outbox ALTER tenant_id SET DEFAULT %L::uuid', \
+             (SELECT id FROM public.tenants WHERE database_schema = current_schema())); END $$",
+            "tenant_id_column",
+        ),
+        ("CREATE TABLE bare (id int)", "DROP TABLE bare", "tenant_id_column_missing"),
+        (
+            "CREATE TRIGGER more BEFORE INSERT ON outbox FOR EACH ROW EXECUTE FUNCTION public.refuse_truncate()",
+            "DROP TRIGGER more ON outbox",
+            "truncate_guard_torn",
+        ),
+        (
+            "DROP TRIGGER refuse_truncate ON outbox; CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON outbox \
+             WHEN (false) EXECUTE FUNCTION public.refuse_truncate()",
+            "DROP TRIGGER refuse_truncate ON outbox; CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON outbox \
+             EXECUTE FUNCTION public.refuse_truncate()",
+            "truncate_guard_missing",
+        ),
+        (
+            "CREATE SCHEMA spare; CREATE TABLE spare.parent (LIKE outbox); ALTER TABLE outbox INHERIT spare.parent",
+            "ALTER TABLE outbox NO INHERIT spare.parent; DROP SCHEMA spare CASCADE",
+            "inherits",
+        ),
+        (
+            "CREATE SCHEMA spare; CREATE TABLE spare.parent (LIKE outbox INCLUDING DEFAULTS) PARTITION BY HASH (id); \
+             ALTER TABLE spare.parent ATTACH PARTITION outbox FOR VALUES WITH (MODULUS 1, REMAINDER 0)",
+            "ALTER TABLE spare.parent DETACH PARTITION outbox; DROP SCHEMA spare CASCADE",
+            "partition_of",
+        ),
+        (
+            "CREATE SCHEMA spare; CREATE TABLE spare.child () INHERITS (outbox)",
+            "DROP SCHEMA spare CASCADE",
+            "is_inherited",
+        ),
     ] {
         superuser.execute(sqlx::AssertSqlSafe(tear)).await.unwrap();
         let found = gaps(&test).await;
@@ -267,6 +302,29 @@ async fn the_systems_own_roles_and_rights_are_checked_too() {
             "rule",
         ),
         ("CREATE POLICY p ON public.tenants USING (true)", "DROP POLICY p ON public.tenants", "policy"),
+        (
+            "CREATE SCHEMA spare; CREATE TABLE spare.parent (LIKE public.users); \
+             ALTER TABLE public.users INHERIT spare.parent",
+            "ALTER TABLE public.users NO INHERIT spare.parent; DROP SCHEMA spare CASCADE",
+            "inherits",
+        ),
+        (
+            "CREATE SCHEMA spare; CREATE TABLE spare.child () INHERITS (public.users)",
+            "DROP SCHEMA spare CASCADE",
+            "is_inherited",
+        ),
+        (
+            "DO $$ BEGIN EXECUTE format('GRANT CONNECT ON DATABASE %I TO clinicx_app WITH GRANT OPTION', \
+             current_database()); END $$",
+            "DO $$ BEGIN EXECUTE format('REVOKE GRANT OPTION FOR CONNECT ON DATABASE %I FROM clinicx_app', \
+             current_database()); END $$",
+            "database_grant",
+        ),
+        (
+            "ALTER DEFAULT PRIVILEGES FOR ROLE clinicx_owner GRANT SELECT ON SEQUENCES TO clinicx_app",
+            "ALTER DEFAULT PRIVILEGES FOR ROLE \"clinicx_owner\" REVOKE ALL ON SEQUENCES FROM \"clinicx_app\"",
+            "default_privileges",
+        ),
         (
             "GRANT EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) TO pg_monitor",
             "REVOKE EXECUTE ON FUNCTION pg_catalog.set_config(text, text, boolean) FROM pg_monitor",

@@ -26,7 +26,9 @@ INSERT INTO probe.view_kinds VALUES
     ('view', 'SELECT 1 FROM %5$s.probe_invoker_%6$s', NULL),
     ('update by a view', 'UPDATE %5$s.probe_invoker_%6$s SET created_at = created_at', NULL),
     ('delete by a view', 'DELETE FROM %5$s.probe_invoker_%6$s', NULL),
-    ('view of the owner', 'SELECT 1 FROM %5$s.probe_owner_%6$s', NULL);
+    ('view of the owner', 'SELECT 1 FROM %5$s.probe_owner_%6$s', NULL),
+    -- A table that somebody has made the parent of the tenant's.
+    ('parent', 'SELECT 1 FROM %5$s.probe_parent_%6$s', NULL);
 
 CREATE TABLE probe.tables (
     name text PRIMARY KEY, columns text NOT NULL, row_values text NOT NULL, all_columns text NOT NULL

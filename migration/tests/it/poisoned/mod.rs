@@ -10,7 +10,7 @@ mod rows;
 
 use std::{collections::BTreeMap, time::Instant};
 
-use clinicx_migration::system::SystemRole;
+use clinicx_migration::{fence, mend, system::SystemRole};
 use clinicx_testing::{TestDatabase, TestTenant};
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
 
@@ -303,6 +303,37 @@ async fn a_hole_is_noticed(world: &World, superuser: &mut PgConnection) {
     assert_eq!(attack(&mut connection, state, true).await.reached, Vec::<String>::new());
 }
 
+/// A parent is read by its own rights and policies alone, and its children's rows with it: none of the fences stops
+/// that, so that the attack and the check have to notice it, and the command that is named has to end it.
+async fn a_parent_is_noticed(world: &World, superuser: &mut PgConnection) {
+    let mut connection = world.database.login(SystemRole::App).await;
+    let state = &world.granted(0, 1)[0];
+    let target = &state.target;
+    let tear = format!(
+        "CREATE TABLE \"{target}\".probe_parent_patients (LIKE \"{target}\".patients);
+         ALTER TABLE \"{target}\".probe_parent_patients OWNER TO clinicx_owner;
+         ALTER TABLE \"{target}\".patients INHERIT \"{target}\".probe_parent_patients;
+         GRANT ALL ON \"{target}\".probe_parent_patients TO \"{}\"",
+        state.role
+    );
+    superuser.execute(AssertSqlSafe(tear)).await.unwrap();
+    let report = attack(&mut connection, state, true).await;
+    let noticed = report.reached.iter().any(|what| what.contains("probe_parent_patients"));
+    assert!(noticed, "{:#?}", report.reached);
+
+    let (app, names) = (world.database.system(SystemRole::App).await, world.database.roles());
+    let gaps = fence::check(&app, &names, None).await.unwrap();
+    app.close().await;
+    let mut inherits = gaps.iter().filter(|gap| gap.gap == "inherits");
+    let gap = inherits.next().unwrap_or_else(|| panic!("{gaps:?}"));
+    assert_eq!((gap.schema.as_str(), gap.relation.as_deref()), (target.as_str(), Some("patients")));
+    let command = mend::command(gap, &names);
+    let (_, statement) = command.split_once("in psql: ").unwrap();
+    superuser.execute(AssertSqlSafe(statement)).await.unwrap();
+    assert_eq!(attack(&mut connection, state, true).await.reached, Vec::<String>::new());
+    assert!(inherits.next().is_none());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn half_another_tenants_connection_reads_and_writes_no_row() {
     let begun = Instant::now();
@@ -349,6 +380,7 @@ async fn half_another_tenants_connection_reads_and_writes_no_row() {
     report.expect_nothing("after GRANT ALL to everybody", begun);
     copy::nothing_passes(&world, &pairs, Rights::All).await;
     a_hole_is_noticed(&world, &mut superuser).await;
+    a_parent_is_noticed(&world, &mut superuser).await;
 
     copy::superuser_is_stopped(&world, &mut superuser, &pairs).await;
     assert_eq!(world.digest(&mut superuser).await, before, "a row was written");
