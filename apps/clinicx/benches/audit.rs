@@ -295,8 +295,8 @@ impl Gatekeeper for Silent {
         self.0.invalidate(id).await;
     }
 
-    async fn denied(&self, denial: Denial) {
-        self.0.denied(denial).await;
+    async fn denied(&self, denial: Denial) -> Result<(), ApiError> {
+        self.0.denied(denial).await
     }
 
     async fn disclosed(&self, _disclosure: Disclosure) -> Result<(), ApiError> {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix_web::http::StatusCode;
 use async_trait::async_trait;
-use clinicx_audit::Entry;
+use clinicx_audit::{AuditError, Entry};
 use clinicx_identity::{IdentityError, Origin};
 use clinicx_keys::FieldCipher;
 use clinicx_persistence::TenantConnection;
@@ -120,7 +120,7 @@ impl Gatekeeper for Gate {
         }
     }
 
-    async fn denied(&self, denial: Denial) {
+    async fn denied(&self, denial: Denial) -> Result<(), ApiError> {
         let Denial { code, operation, actor, session_id, grant_id, tenant_id, request_id, source } = denial;
         let entry = Entry {
             tenant_id,
@@ -136,13 +136,21 @@ impl Gatekeeper for Gate {
             source,
             after: Some(json!({ "operation": operation, "code": code })),
         };
-        if let Err(error) = self.platform.audit.write(entry).await {
-            tracing::error!(%error, "a denial left no audit row");
-        }
+        self.platform.audit.write(entry).await.map_err(unaudited)
     }
 
     async fn disclosed(&self, disclosure: Disclosure) -> Result<(), ApiError> {
-        Ok(self.platform.audit.write(entry_of(disclosure)).await?)
+        self.platform.audit.write(entry_of(disclosure)).await.map_err(unaudited)
+    }
+}
+
+/// Whatever keeps a row from being written, whoever asked has done nothing wrong.
+fn unaudited(error: AuditError) -> ApiError {
+    match error {
+        AuditError::Database(failure) => {
+            ApiError::unavailable().caused_by(format_args!("the audit: {failure}"))
+        }
+        other => ApiError::unavailable().caused_by(other),
     }
 }
 

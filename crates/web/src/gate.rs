@@ -139,9 +139,12 @@ pub trait Gatekeeper: Send + Sync + 'static {
     /// Forgets what is cached of a tenant: the database has just refused it as fenced or moved.
     async fn invalidate(&self, id: TenantId);
 
-    /// Leaves the audit row of a 403 that a known caller is about to get; it must not fail the request. The kit calls
-    /// it once for each, wherever the refusal was made.
-    async fn denied(&self, denial: Denial);
+    /// Leaves the audit row of a 403 that a known caller is about to get, and returns when it may be given. The kit
+    /// calls it once for each, wherever the refusal was made.
+    ///
+    /// # Errors
+    /// 503 when the row can't be left; then that is the answer.
+    async fn denied(&self, denial: Denial) -> Result<(), ApiError>;
 
     /// Leaves the audit row of a read, and returns when its answer may be given.
     ///

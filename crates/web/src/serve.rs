@@ -177,14 +177,20 @@ async fn handle(
     if let (Err(error), Some(caller)) = (&outcome, seen.caller.get())
         && error.status() == StatusCode::FORBIDDEN
     {
-        leave_trace(kit, operation.id, caller, error.code(), seen).await;
+        leave_trace(kit, operation.id, caller, error.code(), seen).await?;
     }
     outcome
 }
 
 /// Leaves the one audit row of a refusal, whoever has made it; a client that goes away meanwhile does not keep it
-/// from being written.
-async fn leave_trace(kit: &Kit, operation: &'static str, caller: &Caller, code: &'static str, seen: &Seen) {
+/// from being written. Without the row there is no refusal, but 503.
+async fn leave_trace(
+    kit: &Kit,
+    operation: &'static str,
+    caller: &Caller,
+    code: &'static str,
+    seen: &Seen,
+) -> Result<(), ApiError> {
     let denial = Denial {
         code,
         operation,
@@ -196,13 +202,7 @@ async fn leave_trace(kit: &Kit, operation: &'static str, caller: &Caller, code: 
         source: seen.source,
     };
     let own = kit.clone();
-    let written = async move {
-        own.gatekeeper().denied(denial).await;
-        Ok(())
-    };
-    if let Err(error) = transaction::run_to_end(kit, written).await {
-        tracing::error!(error.code = error.code(), "a denial left no audit row");
-    }
+    transaction::run_to_end(kit, async move { own.gatekeeper().denied(denial).await }).await
 }
 
 async fn answer(

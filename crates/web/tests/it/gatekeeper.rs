@@ -28,7 +28,7 @@ use clinicx_web::{
 pub(crate) struct FakeGatekeeper {
     pub(crate) denials: Mutex<Vec<&'static str>>,
     pub(crate) disclosures: Mutex<Vec<Disclosure>>,
-    /// Whether rows of reads can't be left.
+    /// Whether rows of reads and refusals can't be left.
     pub(crate) audit_is_down: AtomicBool,
 }
 
@@ -99,8 +99,12 @@ impl Gatekeeper for FakeGatekeeper {
 
     async fn invalidate(&self, _: TenantId) {}
 
-    async fn denied(&self, denial: Denial) {
+    async fn denied(&self, denial: Denial) -> Result<(), ApiError> {
+        if self.audit_is_down.load(Ordering::Relaxed) {
+            return Err(ApiError::unavailable());
+        }
         self.denials.lock().unwrap().push(denial.code);
+        Ok(())
     }
 
     async fn disclosed(&self, disclosure: Disclosure) -> Result<(), ApiError> {

@@ -86,6 +86,22 @@ async fn only_who_may_comes_in() {
 }
 
 #[actix_web::test]
+async fn a_refusal_without_its_audit_row_is_not_given() {
+    let client = Client::new();
+    client.break_audit();
+    for request in [
+        post_as("accountant", THINGS, "{}"),
+        get_as("suspended", ONE),
+        post_as("doctor", THINGS, r#"{"name":"beyond","parts":[]}"#),
+    ] {
+        let answer = client.send(request).await;
+        check(&answer, 503, "unavailable");
+        assert_eq!(answer.header("retry-after"), Some("2"));
+    }
+    assert_eq!(client.denials(), Vec::<&str>::new());
+}
+
+#[actix_web::test]
 async fn header_host_and_token_name_the_same_tenant() {
     let client = Client::new();
     let ask = |token: &str, slug: &str| get_as(token, ONE).insert_header(("x-tenant-id", slug));
