@@ -124,7 +124,7 @@ impl Service {
         self.figures.abort();
         self.sweeper.abort();
         self.postman.abort();
-        self.platform.audit.close().await;
+        self.platform.audit.close(self.platform.config.http.shutdown_timeout).await;
         if let (Some(sealer), Ok(tenancy)) = (self.sealer, self.platform.tenancy()) {
             sealer.abort();
             sealing::last(&self.platform.log_keys, tenancy.control()).await;

@@ -267,7 +267,7 @@ impl Platform {
 
     /// Closes every pool once its connections are back.
     pub async fn close(&self) {
-        self.audit.close().await;
+        self.audit.close(self.config.http.shutdown_timeout).await;
         self.cluster.close().await;
         if let Some(tenancy) = &self.tenancy {
             tenancy.close().await;

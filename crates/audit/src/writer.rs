@@ -7,7 +7,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU64, AtomicUsize, Ordering},
     },
     time::{Duration, Instant},
 };
@@ -16,6 +16,7 @@ use clinicx_persistence::{Failure, FailureKind, SystemConnection};
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
     task::JoinHandle,
+    time,
 };
 
 use crate::{
@@ -68,8 +69,16 @@ struct Inner {
     sender: std::sync::Mutex<Option<mpsc::Sender<Waiting>>>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     release: Release,
-    /// Whether rows whose answers were given could not be written the last time.
-    behind: Arc<AtomicBool>,
+    debt: Arc<Debt>,
+}
+
+/// The rows whose answers were given before they were written.
+#[derive(Debug, Default)]
+struct Debt {
+    /// How many there are.
+    rows: AtomicU64,
+    /// How many writers could not write theirs the last time; each is in debt for itself.
+    behind: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -83,20 +92,20 @@ impl AuditWriter {
     /// Starts one on the present runtime.
     pub fn start(db: SystemConnection, options: WriterOptions) -> Self {
         let (sender, receiver) = mpsc::channel(options.queue.max(1));
-        let behind = Arc::new(AtomicBool::new(false));
+        let debt = Arc::new(Debt::default());
         let receiver = Arc::new(Mutex::new(receiver));
         let tasks = (0..WRITERS).map(|_| {
             let worker = Worker {
                 db: db.clone(),
                 receiver: Arc::clone(&receiver),
-                behind: Arc::clone(&behind),
+                debt: Arc::clone(&debt),
                 batch: options.batch.max(1),
             };
             tokio::spawn(worker.run())
         });
         let tasks = Mutex::new(tasks.collect());
         let sender = std::sync::Mutex::new(Some(sender));
-        Self(Arc::new(Inner { sender, tasks, release: options.release, behind }))
+        Self(Arc::new(Inner { sender, tasks, release: options.release, debt }))
     }
 
     /// Leaves a row and returns when it may be relied on, as the options say.
@@ -109,7 +118,7 @@ impl AuditWriter {
     pub async fn write(&self, entry: Entry) -> Result<(), AuditError> {
         match self.0.release {
             Release::AfterCommit => self.write_and_wait(entry).await,
-            Release::AtOnce if self.0.behind.load(Ordering::Acquire) => Err(AuditError::Overloaded),
+            Release::AtOnce if self.0.debt.behind.load(Ordering::Acquire) > 0 => Err(AuditError::Overloaded),
             Release::AtOnce => self.enqueue(entry, None),
         }
     }
@@ -124,15 +133,31 @@ impl AuditWriter {
         committed.await.map_err(|_| AuditError::Closed)?.map_err(AuditError::Database)
     }
 
-    /// Takes no more rows and waits until those that it has are written.
-    pub async fn close(&self) {
+    /// Takes no more rows, and waits until those that it has are written, but no longer than `patience`. Returns how
+    /// many rows whose answers were given could not be seen to be written by then, and logs that they are lost.
+    pub async fn close(&self, patience: Duration) -> u64 {
         let sender = self.0.sender.lock().map(|mut sender| sender.take());
         drop(sender);
-        for task in self.0.tasks.lock().await.drain(..) {
-            if task.await.is_err() {
-                tracing::error!("a writer of the audit ended by a panic");
+        let until = time::Instant::now() + patience;
+        for mut task in self.0.tasks.lock().await.drain(..) {
+            match time::timeout_at(until, &mut task).await {
+                Ok(Ok(())) => {}
+                Ok(Err(_)) => tracing::error!("a writer of the audit ended by a panic"),
+                Err(_) => {
+                    task.abort();
+                    // What it was about to write is given up; nothing else is to be learnt from it.
+                    let _aborted = task.await;
+                }
             }
         }
+        let lost = self.0.debt.rows.swap(0, Ordering::AcqRel);
+        if lost > 0 {
+            tracing::error!(
+                rows = lost,
+                "audit rows are lost whose answers were given: they could not be written"
+            );
+        }
+        lost
     }
 
     fn enqueue(
@@ -142,8 +167,12 @@ impl AuditWriter {
     ) -> Result<(), AuditError> {
         let sender =
             self.0.sender.lock().map_err(|_| AuditError::Closed)?.clone().ok_or(AuditError::Closed)?;
+        let is_owed = done.is_none();
         let waiting = Waiting { entry, since: Instant::now(), done };
+        // Before it is sent: a writer is quick to pay.
+        self.0.debt.rows.fetch_add(u64::from(is_owed), Ordering::AcqRel);
         sender.try_send(waiting).map_err(|error| {
+            self.0.debt.rows.fetch_sub(u64::from(is_owed), Ordering::AcqRel);
             metrics::counter!("clinicx_audit_refused_total").increment(1);
             match error {
                 mpsc::error::TrySendError::Full(_) => AuditError::Overloaded,
@@ -156,7 +185,7 @@ impl AuditWriter {
 struct Worker {
     db: SystemConnection,
     receiver: Arc<Mutex<mpsc::Receiver<Waiting>>>,
-    behind: Arc<AtomicBool>,
+    debt: Arc<Debt>,
     batch: usize,
 }
 
@@ -190,14 +219,14 @@ impl Worker {
     }
 
     async fn write(&self, batch: Vec<Waiting>) {
-        let Err(failure) = self.insert(&batch).await else { return settle(batch, Ok(())) };
+        let Err(failure) = self.insert(&batch).await else { return self.settle(batch, Ok(())) };
         // One row that PostgreSQL does not take must not take the others along.
         let is_of_a_row = !matches!(failure.kind, FailureKind::Unavailable | FailureKind::Timeout);
         if is_of_a_row && batch.len() > 1 {
             for waiting in batch {
                 let one = vec![waiting];
                 match self.insert(&one).await {
-                    Ok(()) => settle(one, Ok(())),
+                    Ok(()) => self.settle(one, Ok(())),
                     Err(failure) => self.failed(one, failure).await,
                 }
             }
@@ -212,37 +241,38 @@ impl Worker {
         metrics::counter!("clinicx_audit_failures_total").increment(1);
         let (waited_for, owed): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|waiting| waiting.done.is_some());
-        settle(waited_for, Err(failure));
+        self.settle(waited_for, Err(failure));
         if owed.is_empty() {
             return;
         }
-        self.behind.store(true, Ordering::Release);
+        self.debt.behind.fetch_add(1, Ordering::AcqRel);
         let mut pause = FIRST_PAUSE;
         while let Err(failure) = self.insert(&owed).await {
             tracing::warn!(%failure, rows = owed.len(), "audit rows are still owed");
             tokio::time::sleep(pause).await;
             pause = pause.saturating_mul(2).min(LONGEST_PAUSE);
         }
-        self.behind.store(false, Ordering::Release);
-        settle(owed, Ok(()));
+        self.debt.behind.fetch_sub(1, Ordering::AcqRel);
+        self.settle(owed, Ok(()));
     }
 
     async fn insert(&self, batch: &[Waiting]) -> Result<(), Failure> {
         let written = entry::insert(&self.db, batch.iter().map(|waiting| &waiting.entry)).await;
         written.map(|_| ()).map_err(|error| Failure::of(&error))
     }
-}
 
-fn settle(batch: Vec<Waiting>, outcome: Result<(), Failure>) {
-    if outcome.is_ok() {
-        metrics::counter!("clinicx_audit_rows_total")
-            .increment(u64::try_from(batch.len()).unwrap_or_default());
-    }
-    for Waiting { since, done, .. } in batch {
-        metrics::histogram!("clinicx_audit_wait_seconds").record(since.elapsed().as_secs_f64());
-        if let Some(done) = done {
-            // Whoever has gone away needs no word.
-            let _gone = done.send(outcome.clone());
+    fn settle(&self, batch: Vec<Waiting>, outcome: Result<(), Failure>) {
+        if outcome.is_ok() {
+            metrics::counter!("clinicx_audit_rows_total")
+                .increment(u64::try_from(batch.len()).unwrap_or_default());
+        }
+        for Waiting { since, done, .. } in batch {
+            metrics::histogram!("clinicx_audit_wait_seconds").record(since.elapsed().as_secs_f64());
+            match done {
+                // Whoever has gone away needs no word.
+                Some(done) => drop(done.send(outcome.clone())),
+                None => drop(self.debt.rows.fetch_sub(1, Ordering::AcqRel)),
+            }
         }
     }
 }

@@ -10,6 +10,9 @@ use clinicx_types::id::{RequestId, TenantId, UserId};
 use sqlx::Executor;
 use uuid::Uuid;
 
+/// How long a test waits for rows that can be written.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 pub(crate) fn entry(request: Uuid, tenant: Option<TenantId>) -> Entry {
     Entry {
         tenant_id: tenant,
@@ -72,7 +75,7 @@ async fn rows_of_many_tenants_share_commits_and_are_there_when_their_waiters_go_
         .unwrap();
     assert_eq!(count(&database).await, 500);
     assert!(commits < 250, "500 rows took {commits} commits");
-    writer.close().await;
+    assert_eq!(writer.close(PATIENCE).await, 0);
     assert!(matches!(writer.write(entry(Uuid::from_u128(9), None)).await, Err(AuditError::Closed)));
 }
 
@@ -85,7 +88,7 @@ async fn closing_writes_what_waits() {
     for number in 0..300 {
         writer.write(entry(Uuid::from_u128(number + 1), None)).await.unwrap();
     }
-    writer.close().await;
+    assert_eq!(writer.close(PATIENCE).await, 0);
     assert_eq!(count(&database).await, 300);
 }
 
@@ -123,13 +126,79 @@ async fn answers_that_were_given_at_once_are_still_owed_their_rows_when_the_data
         assert!(begun.elapsed() < Duration::from_secs(10), "reads do not come back");
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    writer.close().await;
+    assert_eq!(writer.close(PATIENCE).await, 0);
     let first: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_logs WHERE request_id = $1")
         .bind(Uuid::from_u128(1))
         .fetch_one(&mut superuser)
         .await
         .unwrap();
     assert_eq!(first, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_ends_while_rows_are_owed_and_says_how_many_are_lost() {
+    let database = TestDatabase::create().await;
+    let app = database.system(SystemRole::App).await;
+    let mut superuser = database.superuser().await;
+    let options = WriterOptions { release: Release::AtOnce, batch: 3, ..WriterOptions::default() };
+    let writer = AuditWriter::start(app, options);
+    superuser.execute("BEGIN; LOCK TABLE audit_logs IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    for number in 0..10 {
+        writer.write(entry(Uuid::from_u128(number + 1), None)).await.unwrap();
+    }
+    let begun = Instant::now();
+    let lost = tokio::time::timeout(PATIENCE, writer.close(Duration::from_millis(300))).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+    assert_eq!(lost, 10);
+    superuser.execute("ROLLBACK").await.unwrap();
+    assert_eq!(writer.close(PATIENCE).await, 0, "they are lost once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_read_is_answered_at_once_while_one_of_the_writers_still_owes() {
+    let database = TestDatabase::create().await;
+    let app = database.system(SystemRole::App).await;
+    let mut superuser = database.superuser().await;
+    let options = WriterOptions { release: Release::AtOnce, batch: 1, ..WriterOptions::default() };
+    let writer = AuditWriter::start(app, options);
+    // One writer's row can be written again before the other's.
+    let refuse = |action: &str| {
+        format!(
+            "ALTER TABLE audit_logs DROP CONSTRAINT IF EXISTS refused;
+             ALTER TABLE audit_logs ADD CONSTRAINT refused CHECK (action NOT IN ({action})) NOT VALID"
+        )
+    };
+    superuser.execute(sqlx::AssertSqlSafe(refuse("'patient.first', 'patient.second'"))).await.unwrap();
+    let named = |action: &'static str, number: u128| Entry {
+        action: action.into(),
+        ..entry(Uuid::from_u128(number), None)
+    };
+    writer.write(named("patient.first", 1)).await.unwrap();
+    writer.write(named("patient.second", 2)).await.unwrap();
+    let begun = Instant::now();
+    while writer.write(named("patient.third", 3)).await.is_ok() {
+        assert!(begun.elapsed() < Duration::from_secs(10), "reads go on without rows");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // By now both may have tried, and the second is given the time to.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    superuser.execute(sqlx::AssertSqlSafe(refuse("'patient.second'"))).await.unwrap();
+    let begun = Instant::now();
+    loop {
+        let first: i64 = sqlx::query_scalar("SELECT count(*) FROM audit_logs WHERE action = 'patient.first'")
+            .fetch_one(&mut superuser)
+            .await
+            .unwrap();
+        if first == 1 {
+            break;
+        }
+        assert!(begun.elapsed() < Duration::from_secs(10), "the first is not written");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(matches!(writer.write(named("patient.third", 4)).await, Err(AuditError::Overloaded)));
+    superuser.execute("ALTER TABLE audit_logs DROP CONSTRAINT refused").await.unwrap();
+    assert_eq!(writer.close(PATIENCE).await, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
