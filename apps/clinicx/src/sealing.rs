@@ -14,6 +14,9 @@ use crate::{config::Config, keys};
 /// How long the end of a process waits for its last rows to be sealed.
 const LAST_WAIT: Duration = Duration::from_secs(5);
 
+/// After how many turns one after the other that somebody else had it is asked whether rows are sealed at all.
+const MISSED_TURNS: u32 = 12;
+
 /// The key of the log, and those that signed before it. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct LogKeys {
@@ -70,29 +73,79 @@ pub async fn last(keys: &LogKeys, control: &SystemConnection) {
 
 /// Seals every few seconds, unless another process is at it; never ends by itself.
 pub async fn run(keys: LogKeys, control: SystemConnection, every: Duration) {
-    let mut ticks = tokio::time::interval(every.max(Duration::from_millis(100)));
+    let every = every.max(Duration::from_millis(100));
+    let mut ticks = tokio::time::interval(every);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut missed = 0_u32;
     loop {
         ticks.tick().await;
-        once(&keys, &control, Turn::IfFree).await;
+        missed = match once(&keys, &control, Turn::IfFree).await {
+            Outcome::Missed => missed.saturating_add(1),
+            Outcome::Sealed => {
+                unsealed(Duration::ZERO);
+                0
+            }
+            Outcome::Failed => 0,
+        };
+        if missed > 0 && missed.is_multiple_of(MISSED_TURNS) {
+            look(&control, every).await;
+        }
     }
 }
 
-/// Seals what is pending, and says when that can't be done.
-pub async fn once(keys: &LogKeys, control: &SystemConnection, turn: Turn) {
-    match keys.seal(control, turn).await {
-        Ok(Sealed { checkpoint: Some((checkpoint, _)), .. }) => {
-            let count = |number: u64| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
-            metrics::gauge!("clinicx_audit_log_size").set(count(checkpoint.size));
+/// Whoever else has the turn may seal, or may only hold the lock: any role that a transaction runs as can take it.
+async fn look(control: &SystemConnection, every: Duration) {
+    match seal::oldest_unsealed(control).await {
+        Ok(waits) => {
+            let waits = waits.unwrap_or_default();
+            unsealed(waits);
+            if waits > every.saturating_mul(MISSED_TURNS) {
+                tracing::warn!(
+                    age_s = waits.as_secs(),
+                    "audit rows are not sealed: another session holds the turn and does not use it"
+                );
+            }
         }
-        Ok(Sealed { checkpoint: None, .. }) => {}
+        Err(error) => tracing::warn!(%error, "it can't be told whether audit rows are sealed"),
+    }
+}
+
+/// Tells for how long the oldest row waits for its sealing.
+fn unsealed(waits: Duration) {
+    metrics::gauge!("clinicx_audit_unsealed_seconds").set(waits.as_secs_f64());
+}
+
+/// How a turn of sealing ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Nothing is left to seal.
+    Sealed,
+    /// Another session has the turn.
+    Missed,
+    /// It could not be done, which was said.
+    Failed,
+}
+
+/// Seals what is pending, and says when that can't be done.
+pub async fn once(keys: &LogKeys, control: &SystemConnection, turn: Turn) -> Outcome {
+    match keys.seal(control, turn).await {
+        Ok(Sealed { missed: true, .. }) => Outcome::Missed,
+        Ok(Sealed { checkpoint, .. }) => {
+            if let Some((checkpoint, _)) = checkpoint {
+                let count = |number: u64| f64::from(u32::try_from(number).unwrap_or(u32::MAX));
+                metrics::gauge!("clinicx_audit_log_size").set(count(checkpoint.size));
+            }
+            Outcome::Sealed
+        }
         Err(AuditError::Tampered) => {
             metrics::counter!("clinicx_audit_seal_failures_total").increment(1);
             tracing::error!("the audit log is not what was sealed; run `clinicx audit verify`");
+            Outcome::Failed
         }
         Err(error) => {
             metrics::counter!("clinicx_audit_seal_failures_total").increment(1);
             tracing::warn!(%error, "audit rows could not be sealed; they will be later");
+            Outcome::Failed
         }
     }
 }

@@ -32,6 +32,8 @@ pub struct Sealed {
     pub rows: u64,
     /// The last checkpoint with its note; `None` while there is no row at all.
     pub checkpoint: Option<(Checkpoint, String)>,
+    /// Whether somebody else had the turn, so that nothing was looked at.
+    pub missed: bool,
 }
 
 /// Whether to wait for another process that is sealing.
@@ -84,6 +86,11 @@ struct Leaves {
 }
 
 #[derive(FromQueryResult)]
+struct Age {
+    age_ms: Option<i64>,
+}
+
+#[derive(FromQueryResult)]
 struct Edge {
     low: String,
     high: String,
@@ -111,7 +118,7 @@ pub async fn seal(
         let tx = control.begin().await?;
         if !lock(&tx, turn).await? {
             tx.rollback().await?;
-            return Ok(Sealed { rows, checkpoint: None });
+            return Ok(Sealed { rows, checkpoint: None, missed: true });
         }
         let batch = seal_batch(&tx, key, &keys).await?;
         tx.commit().await?;
@@ -156,7 +163,7 @@ pub async fn seal_batch(
     let rows = pending(tx, from).await?;
     let count = u64::try_from(rows.len()).unwrap_or_default();
     if rows.is_empty() {
-        return Ok(Sealed { rows: 0, checkpoint: head.checkpoint });
+        return Ok(Sealed { rows: 0, checkpoint: head.checkpoint, missed: false });
     }
     let settled_below = match rows.last() {
         // The rest of a restored log is looked for again, whatever the numbers of its transactions.
@@ -183,7 +190,28 @@ pub async fn seal_batch(
     let note = key.sign(&checkpoint.to_text());
     add_leaves(tx, first, &rows, &hashes).await?;
     tx.execute(checkpoint_row(&checkpoint, &frontier, &note)).await?;
-    Ok(Sealed { rows: count, checkpoint: Some((checkpoint, note)) })
+    Ok(Sealed { rows: count, checkpoint: Some((checkpoint, note)), missed: false })
+}
+
+/// Returns for how long the oldest row that can be seen has not been sealed; `None` when there is none.
+///
+/// # Errors
+/// [`AuditError::Database`].
+pub async fn oldest_unsealed(control: &SystemConnection) -> Result<Option<Duration>, AuditError> {
+    let age: Age = one(
+        control,
+        raw_sql!(
+            Postgres,
+            r#"SELECT CAST(EXTRACT(EPOCH FROM clock_timestamp() - min(a.recorded_at)) * 1000 AS bigint) AS age_ms
+               FROM public.audit_logs AS a
+               WHERE a.transaction_id >= COALESCE(
+                       (SELECT c.settled_below FROM public.audit_checkpoints AS c ORDER BY c.tree_size DESC LIMIT 1),
+                       CAST('0' AS xid8))
+                   AND NOT EXISTS (SELECT FROM public.audit_leaves AS l WHERE l.audit_id = a.id)"#
+        ),
+    )
+    .await?;
+    Ok(age.age_ms.map(|age| Duration::from_millis(u64::try_from(age).unwrap_or_default())))
 }
 
 /// Holds the end of the log to what was signed, and returns its checkpoint; `None` while nothing was sealed. It tells

@@ -1,6 +1,6 @@
 //! Rows become leaves, once each, and what is there is proven.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, time::Duration};
 
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::{TimeDelta, Utc};
@@ -77,6 +77,26 @@ async fn rows_are_sealed_once_each_whoever_writes_and_seals_meanwhile() {
     assert_eq!(after.size, 105);
     let report = log.verify(&[before, after]).await;
     assert!(report.ok && report.unsealed == 0, "{report:?}");
+}
+
+#[tokio::test]
+async fn whoever_holds_the_turn_is_told_of_and_for_how_long_rows_wait() {
+    let mut log = Log::create().await;
+    assert_eq!(seal::oldest_unsealed(&log.control).await.unwrap(), None);
+    log.write(3).await;
+    log.seal().await;
+    assert_eq!(seal::oldest_unsealed(&log.control).await.unwrap(), None);
+    // Any role may take an advisory lock for the time of a transaction, a tenant's too.
+    let mut holder = log.database.superuser().await;
+    holder.execute("BEGIN; SELECT pg_advisory_xact_lock(x'636c696e69637805'::bigint)").await.unwrap();
+    log.write(2).await;
+    let turn = seal::seal(&log.control, &log.key, &[], seal::Turn::IfFree).await.unwrap();
+    assert!(turn.missed && turn.rows == 0 && turn.checkpoint.is_none(), "{turn:?}");
+    let waits = seal::oldest_unsealed(&log.control).await.unwrap().expect("two rows wait");
+    assert!(waits < Duration::from_secs(60), "{waits:?}");
+    holder.execute("ROLLBACK").await.unwrap();
+    let turn = seal::seal(&log.control, &log.key, &[], seal::Turn::IfFree).await.unwrap();
+    assert!(!turn.missed && turn.rows == 2, "{turn:?}");
 }
 
 #[tokio::test]
