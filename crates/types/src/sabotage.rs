@@ -89,3 +89,18 @@ pub fn planted(bug: Bug) -> bool {
     });
     *planted == Some(bug)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_defect_has_a_line_of_its_own_in_the_report() {
+        let report = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.ci/leak-report");
+        let report = std::fs::read_to_string(report).unwrap();
+        let list = report.split_once("leaks=(").unwrap().1.split_once("\n)").unwrap().0;
+        let listed = list.lines().filter_map(|line| line.trim().strip_prefix('\'')?.split(' ').next());
+        let names = Bug::ALL.map(Bug::name);
+        assert_eq!(listed.collect::<Vec<_>>(), names);
+    }
+}
