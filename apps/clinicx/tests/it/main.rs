@@ -50,6 +50,7 @@ mod structure;
 mod support;
 mod tokens;
 mod totp;
+mod unaudited;
 mod users;
 mod vault;
 mod writing;

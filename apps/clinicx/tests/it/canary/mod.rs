@@ -4,6 +4,7 @@
 //! go in by the front door, rightly and wrongly; the database refuses, cancels, deadlocks and is killed. Then the log in
 //! both formats, the metrics, every header, every refusal's body and PostgreSQL's own log are searched.
 
+mod modules;
 mod trouble;
 mod values;
 
@@ -182,6 +183,8 @@ async fn a_day_in_the_clinic(stage: &mut Stage) -> Value {
     let mut twice = booking("2031-01-06T08:05:00Z");
     twice["overbook"] = json!(false);
     witness.call(admin, Method::POST, "/appointments", &twice).await;
+    modules::teeth(stage, &patient, &staff).await;
+    modules::money(stage, &patient).await;
     patient
 }
 
