@@ -138,8 +138,12 @@ impl AuditWriter {
     pub async fn close(&self, patience: Duration) -> u64 {
         let sender = self.0.sender.lock().map(|mut sender| sender.take());
         drop(sender);
+        let mut tasks = self.0.tasks.lock().await;
+        if tasks.is_empty() {
+            return 0;
+        }
         let until = time::Instant::now() + patience;
-        for mut task in self.0.tasks.lock().await.drain(..) {
+        for mut task in tasks.drain(..) {
             match time::timeout_at(until, &mut task).await {
                 Ok(Ok(())) => {}
                 Ok(Err(_)) => tracing::error!("a writer of the audit ended by a panic"),
@@ -150,7 +154,7 @@ impl AuditWriter {
                 }
             }
         }
-        let lost = self.0.debt.rows.swap(0, Ordering::AcqRel);
+        let lost = self.0.debt.rows.load(Ordering::Acquire);
         if lost > 0 {
             tracing::error!(
                 rows = lost,
@@ -271,7 +275,9 @@ impl Worker {
             match done {
                 // Whoever has gone away needs no word.
                 Some(done) => drop(done.send(outcome.clone())),
-                None => drop(self.debt.rows.fetch_sub(1, Ordering::AcqRel)),
+                None => {
+                    self.debt.rows.fetch_sub(1, Ordering::AcqRel);
+                }
             }
         }
     }
