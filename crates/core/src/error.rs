@@ -1,6 +1,6 @@
 //! Everything that an operation of this crate can refuse.
 
-use clinicx_persistence::{Failure, FailureKind};
+use clinicx_persistence::Failure;
 use clinicx_types::error::{DomainError, ErrorKind, FieldError};
 use sea_orm::DbErr;
 use uuid::Uuid;
@@ -149,9 +149,8 @@ impl DomainError for CoreError {
 
     fn detail(&self) -> String {
         match self {
-            Self::Database(Failure { kind: FailureKind::Internal, .. }) | Self::Cipher => {
-                "something went wrong inside the service".to_owned()
-            }
+            Self::Database(failure) => failure.detail().to_owned(),
+            Self::Cipher => "something went wrong inside the service".to_owned(),
             other => other.to_string(),
         }
     }

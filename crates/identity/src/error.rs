@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use clinicx_persistence::{Failure, FailureKind};
+use clinicx_persistence::Failure;
 use clinicx_types::{
     error::{DomainError, ErrorKind, FieldError},
     name::TenantSlug,
@@ -255,9 +255,8 @@ impl DomainError for IdentityError {
 
     fn detail(&self) -> String {
         match self {
-            Self::Database(Failure { kind: FailureKind::Internal, .. }) | Self::Crypto(_) => {
-                "something went wrong inside the service".to_owned()
-            }
+            Self::Database(failure) => failure.detail().to_owned(),
+            Self::Crypto(_) => "something went wrong inside the service".to_owned(),
             Self::TenantRequired { tenants } => {
                 let names: Vec<&str> = tenants.iter().map(TenantSlug::as_str).collect();
                 format!("the account belongs to several tenants; name one of them: {}", names.join(", "))

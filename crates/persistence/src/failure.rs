@@ -80,6 +80,21 @@ impl Failure {
         }
     }
 
+    /// Says it for callers, whom the database does not concern, when no rule of the domain explains it better.
+    pub fn detail(&self) -> &'static str {
+        match self.kind {
+            FailureKind::Retry | FailureKind::Unavailable | FailureKind::Fenced => {
+                "the service is temporarily unavailable; try again in a moment"
+            }
+            FailureKind::Timeout => "the operation took too long and was ended; nothing was changed",
+            FailureKind::Internal => "something went wrong inside the service",
+            FailureKind::Unique
+            | FailureKind::Exclusion
+            | FailureKind::ForeignKey
+            | FailureKind::InvalidValue => "the database refused the operation",
+        }
+    }
+
     /// Tells whether the constraint of this name was broken.
     pub fn broke(&self, constraint: &str) -> bool {
         self.constraint.as_deref() == Some(constraint)

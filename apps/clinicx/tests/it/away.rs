@@ -21,6 +21,9 @@ async fn it_answers_503_and_ends_within_seconds() {
     operator.get("/platform/tenants").await.expect(200);
     drop(server);
     operator.get("/platform/tenants").await.expect_problem(503, "unavailable");
+    let log_in = anonymous.post("/auth/login", json!({"email": OPERATOR.0, "password": OPERATOR.1})).await;
+    let problem = log_in.expect_problem(503, "unavailable");
+    assert!(problem["detail"].as_str().unwrap().contains("temporarily unavailable"), "{problem}");
     let ready = anonymous.get("//readyz").await;
     assert_eq!((ready.status.as_u16(), ready.header("retry-after")), (503, "2"), "{}", ready.text);
     drop((anonymous, operator));
