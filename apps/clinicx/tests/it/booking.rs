@@ -1,24 +1,33 @@
 //! Appointments over HTTP.
 
-use reqwest::Method;
+use clinicx::config::{Config, LimitsConfig};
+use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
-use crate::support::{Api, Clinic};
+use crate::support::{Api, Clinic, OPERATOR, configuration, start};
 
 /// A body that books half an hour at `start`.
 fn booking(patient: &Value, staff: &Value, start: &str) -> Value {
     json!({"patient_id": patient["id"], "staff_id": staff["id"], "start": start, "duration_minutes": 30})
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn fifty_parallel_bookings_of_one_slot_leave_one_winner() {
-    let clinic = Clinic::create().await;
+/// What became of the bookings of some races.
+#[derive(Debug, Default)]
+struct Races {
+    won: usize,
+    taken: usize,
+    throttled: usize,
+}
+
+/// Lets fifty bookings at a time race for one slot, `rounds` times.
+async fn race(clinic: &Clinic, rounds: u32) -> Races {
     let staff = clinic.staff().await;
     let mut patients = Vec::new();
     for number in 0..50 {
         patients.push(clinic.patient(&format!("Rival{number}")).await);
     }
-    for round in 0..20 {
+    let mut races = Races::default();
+    for round in 0..rounds {
         let start = format!("2031-03-{:02}T10:00:00Z", round + 1);
         let attempts = patients.iter().map(|patient| {
             let (api, body) = (clinic.admin.clone(), booking(patient, &staff, &start));
@@ -33,15 +42,44 @@ async fn fifty_parallel_bookings_of_one_slot_leave_one_winner() {
                     winner.replace(answer.json()["id"].clone()).is_none(),
                     "two winners in round {round}"
                 ),
+                429 => {
+                    answer.expect_problem(429, "throttled");
+                    races.throttled += 1;
+                }
                 _ => losers.push(answer.expect_problem(409, "slot_taken")),
             }
         }
         let winner = winner.expect("one winner");
-        assert_eq!(losers.len(), 49);
+        races.won += 1;
+        races.taken += losers.len();
         for loser in losers {
             assert_eq!(loser["conflicts"], json!([winner]));
         }
+        // What is answered is what is booked.
+        let booked = format!("/appointments?count=true&from={start}&to={}", start.replace("T10", "T11"));
+        assert_eq!(clinic.admin.get(&booked).await.expect(200)["total"], 1);
     }
+    races
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn fifty_parallel_bookings_of_one_slot_leave_one_winner() {
+    let Races { won, taken, throttled } = race(&Clinic::create().await, 20).await;
+    println!("50 bookings of one slot at a time, 20 times: {won} won, {taken} were answered 409 slot_taken");
+    assert_eq!((won, taken, throttled), (20, 980, 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_limits_that_hold_by_default_leave_one_winner_too() {
+    let config = Config { limits: LimitsConfig::default(), ..configuration("race").await };
+    let anonymous = Api { base: start(config).await, token: None, client: Client::new() };
+    let operator = anonymous.login(json!({"email": OPERATOR.0, "password": OPERATOR.1})).await;
+    let clinic = Clinic::made_by(&operator, json!({})).await;
+    let Races { won, taken, throttled } = race(&clinic, 5).await;
+    println!(
+        "with the default limits, 5 times: {won} won, {taken} were answered 409 slot_taken, {throttled} 429 throttled"
+    );
+    assert_eq!((won, taken + throttled), (5, 245));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -93,6 +131,12 @@ async fn rescheduling_moves_and_frees_the_old_time() {
     taken.expect_problem(409, "slot_taken");
     let moved = clinic.admin.change(Method::POST, &path, &first["version"], to("2031-06-02T08:15:00Z")).await;
     assert!(moved.expect(200)["start"].as_str().unwrap().contains("15:00"));
+    let version = moved.json()["version"].clone();
+    for field in ["start", "end", "duration_minutes", "time_zone"] {
+        let nothing = clinic.admin.change(Method::POST, &path, &version, json!({field: null}));
+        let problem = nothing.await.expect_problem(422, "invalid");
+        assert_eq!(problem["errors"][0]["pointer"], format!("/{field}"), "{problem}");
+    }
     clinic.admin.post("/appointments", booking(&other, &staff, "2031-06-02T08:45:00Z")).await.expect(409);
 }
 

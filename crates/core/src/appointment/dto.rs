@@ -180,13 +180,21 @@ impl BookAppointment {
 #[serde(deny_unknown_fields)]
 pub struct Reschedule {
     /// When it starts: RFC 3339, or a local time in `time_zone` or else the zone in which it was booked.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "String")]
     pub start: Option<String>,
     /// When it ends, like `start`; without it and `duration_minutes` it stays as long as it was.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "String")]
     pub end: Option<String>,
     /// How long it takes: 1 to 1440.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "i64")]
     #[validate(range(min = 1, max = 1440))]
     pub duration_minutes: Option<i64>,
     /// The IANA time zone in which it is booked.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "String")]
     pub time_zone: Option<String>,
     /// Who treats.
     #[serde(default, deserialize_with = "present")]

@@ -262,6 +262,9 @@ fn apply(row: &mut Model, patch: UpdateWorkingHours) -> Result<(), CoreError> {
 
 /// Reads a time of day in whole minutes.
 fn time(text: &str) -> Option<NaiveTime> {
+    // chrono would take spaces before an hour, and hours of one digit.
+    let clock = |(at, byte): (usize, u8)| if at == 2 { byte == b':' } else { byte.is_ascii_digit() };
+    text.get(..5)?.bytes().enumerate().all(clock).then_some(())?;
     ["%H:%M", "%H:%M:00"].into_iter().find_map(|format| NaiveTime::parse_from_str(text, format).ok())
 }
 

@@ -78,6 +78,9 @@ async fn what_is_wrong_about_working_hours_is_refused() {
     check(json!({ "weekday": 8, "starts": "09:00", "ends": "12:00" }), "/weekday", "out_of_range").await;
     check(json!({ "weekday": 1, "starts": "25:00", "ends": "12:00" }), "/starts", "malformed_time").await;
     check(json!({ "weekday": 1, "starts": "24:00", "ends": "24:00" }), "/starts", "malformed_time").await;
+    for starts in [" 9:00", "9:00", "09: 0", "+9:00", "09:00 "] {
+        check(json!({ "weekday": 1, "starts": starts, "ends": "12:00" }), "/starts", "malformed_time").await;
+    }
     check(json!({ "weekday": 1, "starts": "12:00", "ends": "12:00" }), "/ends", "end_before_start").await;
     check(
         json!({ "weekday": 1, "starts": "09:00", "ends": "12:00", "time_zone": "Nowhere" }),
