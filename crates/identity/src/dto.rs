@@ -49,7 +49,7 @@ impl fmt::Debug for LoginRequest {
     }
 }
 
-/// A refresh token to be exchanged, or to log out with.
+/// A refresh token to be exchanged.
 #[derive(Clone, Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct RefreshRequest {
