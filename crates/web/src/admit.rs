@@ -20,7 +20,7 @@ use crate::{
     gate::{Caller, RequestOrigin, TenantEntry},
     headers::{self, Claim, Precondition},
     kit::Kit,
-    limit::Standing,
+    limit::{RateClass, Standing},
     operation::{Access, Idempotency, IfMatch},
 };
 
@@ -70,10 +70,14 @@ pub(crate) async fn admit(
     seen: &Seen,
 ) -> Result<Admitted, ApiError> {
     let gate = Gate { kit, operation, seen };
-    let claim = headers::claimed_tenant(request, kit.options().base_domain.as_deref());
+    let claim = match operation.rate {
+        // Who probes comes by whatever name, and by none that says anything of a tenant.
+        RateClass::Exempt => Claim::None,
+        _ => headers::claimed_tenant(request, kit.options().base_domain.as_deref()),
+    };
     let (caller, tenant) = if operation.access == Access::Public {
-        if claim == Claim::Contradictory {
-            return Err(headers::malformed("X-Tenant-ID"));
+        if let Claim::Malformed(header) = claim {
+            return Err(headers::malformed(header));
         }
         (None, None)
     } else {
@@ -89,7 +93,7 @@ pub(crate) async fn admit(
     let key = gate.key(request)?;
     let claimed_tenant = match claim {
         Claim::Tenant(slug) => Some(slug),
-        Claim::None | Claim::Contradictory => None,
+        Claim::None | Claim::Malformed(_) => None,
     };
     Ok(Admitted { caller, tenant, claimed_tenant, expected_version, key })
 }
@@ -120,7 +124,7 @@ impl Gate<'_> {
         let agrees = match claim {
             Claim::None => true,
             Claim::Tenant(slug) => entry.as_ref().is_some_and(|entry| entry.slug == *slug),
-            Claim::Contradictory => false,
+            Claim::Malformed(_) => false,
         };
         if agrees { Ok(entry) } else { Err(denied("tenant_mismatch")) }
     }

@@ -123,15 +123,15 @@ pub(crate) fn bearer(request: &HttpRequest) -> Option<&str> {
 pub(crate) enum Claim {
     None,
     Tenant(TenantSlug),
-    /// The header is no slug, or header and host differ.
-    Contradictory,
+    /// The named header can name no tenant, or header and host differ.
+    Malformed(&'static str),
 }
 
 /// Reads the header `X-Tenant-ID` and the host's subdomain under the base domain.
 pub(crate) fn claimed_tenant(request: &HttpRequest, base_domain: Option<&str>) -> Claim {
     let by_host = match base_domain.and_then(|base| subdomain(host(request)?, base)).transpose() {
         Ok(by_host) => by_host,
-        Err(_) => return Claim::Contradictory,
+        Err(_) => return Claim::Malformed("Host"),
     };
     let mut headers = request.headers().get_all(&TENANT_ID);
     let Some(value) = headers.next() else {
@@ -141,7 +141,7 @@ pub(crate) fn claimed_tenant(request: &HttpRequest, base_domain: Option<&str>) -
     match (slug, by_host, headers.next()) {
         (Ok(slug), None, None) => Claim::Tenant(slug),
         (Ok(slug), Some(host), None) if slug == host => Claim::Tenant(slug),
-        _ => Claim::Contradictory,
+        _ => Claim::Malformed("X-Tenant-ID"),
     }
 }
 
@@ -275,13 +275,14 @@ mod tests {
         check(None, "localhost:8080", Claim::None);
         check(None, "clinic1.example.org:8080", tenant("clinic1"));
         check(None, "www.example.org", Claim::None);
-        check(None, "a.b.example.org", Claim::Contradictory);
-        check(Some("clinic1"), "a.clinic1.example.org", Claim::Contradictory);
+        check(None, "a.b.example.org", Claim::Malformed("Host"));
+        check(None, "UP_.example.org", Claim::Malformed("Host"));
+        check(Some("clinic1"), "a.clinic1.example.org", Claim::Malformed("Host"));
         check(None, "clinic1example.org", Claim::None);
         check(Some("clinic1"), "localhost", tenant("clinic1"));
         check(Some("clinic1"), "CLINIC1.example.org", tenant("clinic1"));
-        check(Some("clinic2"), "clinic1.example.org", Claim::Contradictory);
-        check(Some("No Slug"), "localhost", Claim::Contradictory);
+        check(Some("clinic2"), "clinic1.example.org", Claim::Malformed("X-Tenant-ID"));
+        check(Some("No Slug"), "localhost", Claim::Malformed("X-Tenant-ID"));
     }
 
     #[test]

@@ -8,7 +8,8 @@ use crate::error::ApiError;
 
 /// The parameters of the path: one value (`Path<PatientId>`), or a tuple in the order of the template.
 ///
-/// What does not parse names nothing, so that the answer is the same 404 as for an id that nobody has.
+/// What does not parse names nothing, so that it is answered 404 `not_found` as an id is that nobody has; only the
+/// detail can't say what there is none of.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<T>(pub T);
 

@@ -17,7 +17,7 @@ use clinicx_types::{
 };
 use clinicx_web::{
     Access, Api, ApiError, ApiInfo, Body, CallerCx, Cx, Disclosure, HttpModule, Idempotency, IfMatch, Kit,
-    KitOptions, List, Operation, Path, Query, Reply, TenantCx,
+    KitOptions, List, Operation, Path, Query, RateClass, Reply, TenantCx,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -174,6 +174,11 @@ pub(crate) fn module() -> HttpModule {
             .handler(pay),
         Operation::post("/jobs", "start_job").access(Access::Operator).answers::<Value>(202).handler(start),
         Operation::get("/me", "me").access(Access::Authenticated).answers::<Value>(200).handler(me),
+        Operation::get("/probe", "probe")
+            .access(Access::Public)
+            .rate(RateClass::Exempt)
+            .answers_empty(204)
+            .handler(probe),
         Operation::post("/login", "login")
             .access(Access::Public)
             .idempotency(Idempotency::Brief)
@@ -265,6 +270,10 @@ async fn start(cx: CallerCx) -> Result<Reply, ApiError> {
 
 async fn me(cx: CallerCx) -> Result<Reply, ApiError> {
     Ok(Reply::ok(&json!({"user_id": cx.caller().user_id})))
+}
+
+async fn probe() -> Result<Reply, ApiError> {
+    Ok(Reply::no_content())
 }
 
 async fn login(cx: Cx, Body(_): Body<Closing>) -> Result<Reply, ApiError> {

@@ -116,7 +116,18 @@ async fn header_host_and_token_name_the_same_tenant() {
     let login = TestRequest::post().uri("/api/v1/login").insert_header(("x-tenant-id", "clinic1"));
     assert_eq!(client.send(login).await.json(), json!({"tenant": "clinic1"}));
     let login = TestRequest::post().uri("/api/v1/login").insert_header(("x-tenant-id", "no slug"));
-    check(&client.send(login).await, 400, "malformed_header");
+    let refused = client.send(login).await;
+    check(&refused, 400, "malformed_header");
+    assert!(refused.text.contains("X-Tenant-ID"), "{}", refused.text);
+    for host in ["lb.internal.example.org", "UP_.example.org"] {
+        let login = TestRequest::post().uri("/api/v1/login").insert_header((header::HOST, host));
+        let refused = client.send(login).await;
+        check(&refused, 400, "malformed_header");
+        assert!(refused.text.contains("header Host"), "{}", refused.text);
+        // Whoever looks whether the service lives comes by any name.
+        let probe = TestRequest::get().uri("/api/v1/probe").insert_header((header::HOST, host));
+        assert_eq!(client.send(probe.insert_header(("x-tenant-id", "no slug"))).await.status, 204, "{host}");
+    }
 }
 
 #[actix_web::test]
