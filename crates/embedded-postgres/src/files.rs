@@ -130,6 +130,19 @@ pub(crate) fn remove_unused(folder: &Path, lock: &Path) {
     }
 }
 
+/// Removes folders of this account that are empty, have been so for some time, and whose name begins as told.
+pub(crate) fn remove_left_empty(within: &Path, prefix: &str, account: &Account, left_for: Duration) {
+    for entry in fs::read_dir(within).into_iter().flatten().flatten() {
+        let is_ours = entry.file_name().to_string_lossy().starts_with(prefix);
+        let Ok(found) = entry.metadata() else { continue };
+        let is_left = found.modified().is_ok_and(|at| at.elapsed().is_ok_and(|ago| ago >= left_for));
+        if is_ours && is_left && found.is_dir() && found.uid() == account.uid() {
+            // It fails when something is in it, as it should.
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}
+
 /// A stable short name for a path.
 pub(crate) fn hash(path: &Path) -> String {
     use std::os::unix::ffi::OsStrExt as _;
@@ -152,5 +165,33 @@ pub(crate) fn temporary_folder(account: &Account) -> PathBuf {
         configured
     } else {
         standard
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_old_empty_folders_of_the_name_are_removed() {
+        let within = std::env::temp_dir().join(format!("clinicx-files-{}", std::process::id()));
+        let account = Account::choose(None).unwrap();
+        for name in ["left-a", "left-full/inside", "other"] {
+            fs::create_dir_all(within.join(name)).unwrap();
+        }
+        for name in ["left-a", "left-full", "other"] {
+            account.give(&within.join(name)).unwrap();
+        }
+        let names = || {
+            let entries = fs::read_dir(&within).unwrap();
+            let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+            names.sort();
+            names
+        };
+        remove_left_empty(&within, "left-", &account, Duration::from_secs(600));
+        assert_eq!(names(), ["left-a", "left-full", "other"], "a young one may be a server's that starts");
+        remove_left_empty(&within, "left-", &account, Duration::ZERO);
+        assert_eq!(names(), ["left-full", "other"]);
+        fs::remove_dir_all(&within).unwrap();
     }
 }

@@ -4,6 +4,7 @@ use std::{
     fs::{self, Permissions},
     os::unix::fs::{MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use crate::{
@@ -15,6 +16,11 @@ use crate::{
 
 /// A log that is longer than this is set aside at the next start.
 const LOG_BYTES: u64 = 8 * 1024 * 1024;
+/// What the name of a socket's folder begins with.
+const SOCKET_PREFIX: &str = "clinicx-postgres-";
+/// A socket's folder that has been empty for so long is nobody's: a server that starts makes one and puts its socket
+/// there within seconds.
+const LEFT_FOR: Duration = Duration::from_secs(600);
 
 /// A server's folders.
 #[derive(Debug)]
@@ -101,7 +107,13 @@ impl Folder {
 
     /// The socket's folder: a short path that depends on the database folder only.
     pub(crate) fn socket(&self) -> PathBuf {
-        files::temporary_folder(&self.account).join(format!("clinicx-postgres-{}", files::hash(&self.data())))
+        files::temporary_folder(&self.account).join(format!("{SOCKET_PREFIX}{}", files::hash(&self.data())))
+    }
+
+    /// Removes the sockets' folders that killed servers of the account have left empty, this server's own among them.
+    pub(crate) fn remove_left_sockets(&self) {
+        let folder = files::temporary_folder(&self.account);
+        files::remove_left_empty(&folder, SOCKET_PREFIX, &self.account, LEFT_FOR);
     }
 
     /// Sets a long log aside.

@@ -272,6 +272,8 @@ fn launch(folder: &Folder, options: &Options) -> Result<Server, PostgresError> {
     options.progress.report(&Event::Starting);
     folder.rotate_log()?;
     let socket = folder.socket();
+    // Before ours is made, so that it is a young one for whoever else looks.
+    folder.remove_left_sockets();
     files::make_private_folder(&socket, &folder.account)?;
     fs::write(folder.owner(), process::id().to_string())
         .map_err(PostgresError::io("write", folder.owner()))?;
