@@ -146,3 +146,12 @@ fn every_dependency_has_a_permissive_licence() {
     }
     assert!(checked > 100, "only {checked} dependencies were seen");
 }
+
+#[test]
+fn the_texts_of_our_licences_are_in_the_repository() {
+    let top = concat!(env!("CARGO_MANIFEST_DIR"), "/../../");
+    for (file, begins) in [("LICENSE-MIT", "MIT License"), ("LICENSE-APACHE", "Apache License")] {
+        let text = std::fs::read_to_string(format!("{top}{file}")).unwrap();
+        assert!(text.trim_start().starts_with(begins), "{file}");
+    }
+}
