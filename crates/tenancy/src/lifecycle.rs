@@ -97,6 +97,22 @@ impl Tenancy {
         self.change(slug, expected, from, TenantStatus::Active, "tenant.restored", by).await
     }
 
+    /// Checks that a purge would find the tenant archived and, unless it is forced, long enough; for whoever asks
+    /// before it is done. Changes nothing.
+    ///
+    /// # Errors
+    /// As [`Tenancy::purge`], but for the slug that has to be said again.
+    pub async fn check_purge(
+        &self,
+        slug: &TenantSlug,
+        purge: &Purge,
+        by: &PlatformScope,
+    ) -> Result<Tenant, TenancyError> {
+        let tx = self.control().begin().await?;
+        let result = self.purgeable(&tx, slug, None, purge, by).await;
+        settle(tx, result).await
+    }
+
     /// Destroys an archived tenant's schema, role, memberships and sessions, with `also` in the same transaction.
     /// A tombstone keeps the slug, so that old links find something gone and not somebody else.
     ///
@@ -107,6 +123,7 @@ impl Tenancy {
     pub async fn purge(
         &self,
         slug: &TenantSlug,
+        expected: Option<i64>,
         purge: &Purge,
         by: &PlatformScope,
         also: Vec<Statement>,
@@ -116,30 +133,30 @@ impl Tenancy {
             return Err(TenancyError::field("?confirm", "confirmation_missing", detail));
         }
         let tx = self.control().begin().await?;
-        let result = self.purge_in(&tx, slug, purge, by, also).await;
+        let result = match self.purgeable(&tx, slug, expected, purge, by).await {
+            Ok(tenant) => purge_in(&tx, &tenant, by, also).await,
+            Err(error) => Err(error),
+        };
         let tenant = settle(tx, result).await?;
         tracing::info!("tenant purged");
         Ok(tenant)
     }
 
-    async fn purge_in(
+    /// Locks the tenant's row and returns the tenant when it may be purged.
+    async fn purgeable(
         &self,
         tx: &SystemTransaction,
         slug: &TenantSlug,
+        expected: Option<i64>,
         purge: &Purge,
         by: &PlatformScope,
-        also: Vec<Statement>,
     ) -> Result<Tenant, TenancyError> {
-        let tenant = lock(tx, slug, None).await?;
+        let tenant = lock(tx, slug, expected).await?;
         require(&tenant, &[TenantStatus::Archived])?;
         if matches!(purge, Purge::AfterRetention { .. }) {
             self.require_retention_over(tx, &tenant, by).await?;
         }
-        for statement in also {
-            tx.execute(statement).await?;
-        }
-        destroy(tx, &tenant, by).await?;
-        registry::get_by_slug(tx, slug).await
+        Ok(tenant)
     }
 
     /// Changes what may be changed of a tenant that is not gone; a change that changes nothing leaves no trace.
@@ -253,6 +270,19 @@ async fn change_in(
     );
     tx.execute(audit::statement(by, record)).await?;
     registry::get_by_slug(tx, slug).await
+}
+
+async fn purge_in(
+    tx: &SystemTransaction,
+    tenant: &Tenant,
+    by: &PlatformScope,
+    also: Vec<Statement>,
+) -> Result<Tenant, TenancyError> {
+    for statement in also {
+        tx.execute(statement).await?;
+    }
+    destroy(tx, tenant, by).await?;
+    registry::get_by_slug(tx, &tenant.slug).await
 }
 
 async fn update_in(

@@ -109,7 +109,8 @@ impl Tenancy {
         self.inner.options.retention
     }
 
-    /// Writes the configured clusters into the registry; those that it knows stay as they are.
+    /// Writes the configured clusters into the registry, and the regions of those that it knows; where none is
+    /// configured, the region that it knows stays.
     ///
     /// # Errors
     /// [`TenancyError::Database`].
@@ -120,7 +121,9 @@ impl Tenancy {
             let region = cluster.region.as_deref();
             let statement = raw_sql!(
                 Postgres,
-                r#"INSERT INTO public.clusters (name, region) VALUES ({name}, {region}) ON CONFLICT (name) DO NOTHING"#
+                r#"INSERT INTO public.clusters AS c (name, region) VALUES ({name}, {region})
+                   ON CONFLICT (name) DO UPDATE SET region = EXCLUDED.region
+                   WHERE EXCLUDED.region IS NOT NULL AND c.region IS DISTINCT FROM EXCLUDED.region"#
             );
             options.control.execute(statement).await?;
         }

@@ -97,7 +97,8 @@ pub struct CreateArgs {
     /// The first administrator's name
     #[arg(long)]
     admin_name: String,
-    /// The variable that holds the first administrator's password
+    /// The variable that holds the first administrator's password; without it `clinicx user reset-password` lets a new
+    /// account in
     #[arg(long, value_name = "VARIABLE")]
     admin_password_env: Option<String>,
 }
@@ -117,7 +118,17 @@ async fn carry_out(platform: &Platform, command: TenantCommand, output: &Output)
     let scope = PlatformScope::system("tenant command");
     let tenancy = || -> Result<&Tenancy, Failed> { Ok(platform.tenancy()?) };
     let tenant = match command {
-        TenantCommand::Create(args) => create(platform, &scope, *args).await?,
+        TenantCommand::Create(args) => {
+            let owner = args.admin_password_env.is_none().then(|| args.admin_email.clone());
+            let tenant = create(platform, &scope, *args).await?;
+            if let Some(owner) = owner {
+                output.progress(&format!(
+                    "unless {owner} has a password already, `clinicx user reset-password {owner}` prints a token to \
+                     set one"
+                ));
+            }
+            tenant
+        }
         TenantCommand::List { status, q } => {
             return list(platform, TenantFilter { status, q, cluster: None }, output).await;
         }
@@ -127,12 +138,14 @@ async fn carry_out(platform: &Platform, command: TenantCommand, output: &Output)
         TenantCommand::Archive { slug } => tenancy()?.archive(&slug, None, &scope).await.map_err(said)?,
         TenantCommand::Restore { slug } => tenancy()?.restore(&slug, None, &scope).await.map_err(said)?,
         TenantCommand::Purge { slug, yes, force } => {
-            if !yes {
-                output.confirm(&format!("purging {slug} destroys its data"), "its slug", slug.as_str())?;
-            }
             let confirm = Some(slug.to_string());
             let purge = if force { Purge::Now { confirm } } else { Purge::AfterRetention { confirm } };
-            tenancy()?.purge(&slug, &purge, &scope, Vec::new()).await.map_err(said)?
+            if !yes {
+                // Nobody is asked to confirm what would be refused.
+                tenancy()?.check_purge(&slug, &purge, &scope).await.map_err(said)?;
+                output.confirm(&format!("purging {slug} destroys its data"), "its slug", slug.as_str())?;
+            }
+            tenancy()?.purge(&slug, None, &purge, &scope, Vec::new()).await.map_err(said)?
         }
     };
     output.one(&TenantBody::from(&tenant));

@@ -1,9 +1,10 @@
 //! Tenants, for operators of the platform.
 
 use chrono::{DateTime, Utc};
+use clinicx_core::patch_field::{nullable, present};
 use clinicx_identity::{NewAccount, Password};
 use clinicx_tenancy::{
-    PlatformScope, Purge, TenancyError, Tenant, TenantDraft, TenantLimits, TenantPatch, TenantStatus,
+    PlatformScope, Purge, Tenant, TenantDraft, TenantLimits, TenantPatch, TenantStatus,
     registry::{self, TenantFilter},
 };
 use clinicx_types::{
@@ -14,7 +15,7 @@ use clinicx_web::{
     Access, ApiError, Body, CallerCx, HttpModule, IfMatch, List, Operation, Path, Query, Reply,
 };
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use validator::Validate;
 
@@ -94,6 +95,10 @@ fn lifecycle(slot: &Slot, path: &'static str, id: &'static str, step: Step) -> O
     };
     slugged(Operation::transition(path, id))
         .summary(summary)
+        .description(
+            "`If-Match` is heeded and may be left out: an operator takes this step with the tenant as it is, not with \
+             a version of it.",
+        )
         .if_match(IfMatch::Accepted)
         .answers::<TenantBody>(200)
         .handler(move |cx: CallerCx, slug: Path<String>| take_step(slot.clone(), cx, slug, step))
@@ -224,13 +229,18 @@ struct Admin {
 #[serde(deny_unknown_fields)]
 struct UpdateTenant {
     /// A new name.
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "String")]
     name: Option<String>,
     /// A new plan; `null` for none.
     #[serde(default, deserialize_with = "nullable")]
     plan: Option<Option<String>>,
-    /// New limits, which replace the old ones.
-    limits: Option<TenantLimits>,
+    /// New limits, which replace the old ones; `null` for those that hold for all.
+    #[serde(default, deserialize_with = "nullable")]
+    limits: Option<Option<TenantLimits>>,
     /// A new time zone (IANA).
+    #[serde(default, deserialize_with = "present")]
+    #[schemars(with = "String")]
     time_zone: Option<String>,
 }
 
@@ -267,10 +277,6 @@ struct PurgeQuery {
     /// Before the retention time is over.
     #[serde(default)]
     force: bool,
-}
-
-fn nullable<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
-    Option::deserialize(deserializer).map(Some)
 }
 
 pub(super) fn scope(cx: &CallerCx) -> PlatformScope {
@@ -341,7 +347,7 @@ async fn update(
     let (slug, scope, expected) = (slug(&text)?, scope(&cx), cx.expected_version());
     let (tenancy, resolver) = (slot.tenancy()?.clone(), slot.platform()?.resolver.clone());
     let UpdateTenant { name, plan, limits, time_zone } = patch;
-    let patch = TenantPatch { name, plan, limits, time_zone };
+    let patch = TenantPatch { name, plan, limits: limits.map(Option::unwrap_or_default), time_zone };
     cx.perform(move || {
         Box::pin(async move {
             let tenant = tenancy.update(&slug, patch, expected, &scope).await?;
@@ -421,11 +427,7 @@ async fn purge(
     let purge = if force { Purge::Now { confirm } } else { Purge::AfterRetention { confirm } };
     cx.perform(move || {
         Box::pin(async move {
-            let current = registry::get_by_slug(tenancy.control(), &slug).await?.version;
-            if expected.is_some_and(|expected| expected != current) {
-                return Err(TenancyError::VersionMismatch { current }.into());
-            }
-            let tenant = tenancy.purge(&slug, &purge, &scope, Vec::new()).await?;
+            let tenant = tenancy.purge(&slug, expected, &purge, &scope, Vec::new()).await?;
             resolver.invalidate(&tenant).await;
             Ok(Reply::no_content())
         })

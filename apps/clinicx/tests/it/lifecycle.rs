@@ -90,8 +90,17 @@ async fn tenants_are_changed_with_their_version_only() {
         let wrong = operator.patch(&path, &current, json!({"limits": limits})).await.expect(422);
         assert_eq!(wrong["errors"][0]["pointer"], pointer);
     }
+    for field in ["name", "time_zone"] {
+        let wrong = operator.patch(&path, &current, json!({field: null})).await.expect(422);
+        assert_eq!(
+            (&wrong["errors"][0]["pointer"], &wrong["errors"][0]["code"]),
+            (&json!(format!("/{field}")), &json!("wrong_type"))
+        );
+    }
     let same = operator.patch(&path, &current, json!({})).await.expect(200);
     assert_eq!((&same["version"], &same["limits"]), (&current, &json!({"burst": 10})));
+    let cleared = operator.patch(&path, &current, json!({"limits": null})).await.expect(200);
+    assert_eq!(cleared["limits"], json!({}));
     let listed = operator.get(&format!("/platform/tenants?q={}", clinic.slug)).await.expect(200);
     assert_eq!(listed["items"][0]["slug"], clinic.slug);
 }

@@ -71,7 +71,7 @@ async fn a_copy_from_before_the_purge_opens_with_nothing_that_is_left() {
     let (slug, by) = (&tenant.tenant.slug, PlatformScope::system("test"));
     tenant.tenancy.archive(slug, None, &by).await.unwrap();
     let purge = Purge::Now { confirm: Some(slug.to_string()) };
-    tenant.tenancy.purge(slug, &purge, &by, Vec::new()).await.unwrap();
+    tenant.tenancy.purge(slug, None, &purge, &by, Vec::new()).await.unwrap();
 
     // The master key is still there, and nothing that it could unwrap.
     let mut superuser = database.superuser().await;

@@ -50,7 +50,7 @@ async fn each_state_leads_only_where_it_may() {
     let confirm = Purge::Now { confirm: Some(slug.to_string()) };
     refused(tenancy.resume(slug, None, &by()).await, &["suspended", "archived"]);
     refused(tenancy.restore(slug, None, &by()).await, &["suspended", "archived"]);
-    refused(tenancy.purge(slug, &confirm, &by(), Vec::new()).await, &["suspended", "archived"]);
+    refused(tenancy.purge(slug, None, &confirm, &by(), Vec::new()).await, &["suspended", "archived"]);
     tenancy.suspend(slug, None, &by()).await.unwrap();
     refused(tenancy.suspend(slug, None, &by()).await, &["active", "archived"]);
     tenancy.archive(slug, None, &by()).await.unwrap();
@@ -59,7 +59,7 @@ async fn each_state_leads_only_where_it_may() {
     tenancy.restore(slug, None, &by()).await.unwrap();
     assert_eq!(read(&test).await, Ok(()));
     tenancy.archive(slug, None, &by()).await.unwrap();
-    tenancy.purge(slug, &confirm, &by(), Vec::new()).await.unwrap();
+    tenancy.purge(slug, None, &confirm, &by(), Vec::new()).await.unwrap();
     refused(tenancy.restore(slug, None, &by()).await, &[]);
     refused(tenancy.archive(slug, None, &by()).await, &[]);
 }
@@ -73,6 +73,13 @@ async fn a_stale_version_changes_nothing() {
     let error = test.tenancy.update(&test.tenant.slug, patch, Some(7), &by()).await.unwrap_err();
     assert_eq!(error, TenancyError::VersionMismatch { current: 1 });
     assert_eq!(read(&test).await, Ok(()));
+    let archived = test.tenancy.archive(&test.tenant.slug, None, &by()).await.unwrap();
+    let purge = Purge::Now { confirm: Some(test.tenant.slug.to_string()) };
+    let stale = Some(archived.version - 1);
+    let error = test.tenancy.purge(&test.tenant.slug, stale, &purge, &by(), Vec::new()).await.unwrap_err();
+    assert_eq!(error, TenancyError::VersionMismatch { current: archived.version });
+    let still = registry::get_by_slug(test.tenancy.control(), &test.tenant.slug).await.unwrap();
+    assert_eq!(still.status, TenantStatus::Archived);
 }
 
 #[tokio::test]
@@ -81,16 +88,20 @@ async fn a_purge_needs_the_slug_and_the_retention_time() {
     let (slug, tenancy) = (&test.tenant.slug, &test.tenancy);
     tenancy.archive(slug, None, &by()).await.unwrap();
     for confirm in [None, Some("other".to_owned())] {
-        let error = tenancy.purge(slug, &Purge::Now { confirm }, &by(), Vec::new()).await.unwrap_err();
+        let error = tenancy.purge(slug, None, &Purge::Now { confirm }, &by(), Vec::new()).await.unwrap_err();
         assert_eq!(error.fields()[0].pointer, "?confirm");
     }
     let patient = Purge::AfterRetention { confirm: Some(slug.to_string()) };
-    let error = tenancy.purge(slug, &patient, &by(), Vec::new()).await.unwrap_err();
+    let unasked = (Purge::AfterRetention { confirm: None }, Purge::Now { confirm: None });
+    let error = tenancy.check_purge(slug, &unasked.0, &by()).await.unwrap_err();
+    assert_eq!(error.code(), "retention_not_over");
+    assert_eq!(tenancy.check_purge(slug, &unasked.1, &by()).await.unwrap().status, TenantStatus::Archived);
+    let error = tenancy.purge(slug, None, &patient, &by(), Vec::new()).await.unwrap_err();
     assert_eq!(error.code(), "retention_not_over");
     let mut later = by();
     let in_40_days = later.now() + chrono::TimeDelta::days(40);
     later.clock = std::sync::Arc::new(clinicx_types::clock::FixedClock(in_40_days));
-    let purged = tenancy.purge(slug, &patient, &later, Vec::new()).await.unwrap();
+    let purged = tenancy.purge(slug, None, &patient, &later, Vec::new()).await.unwrap();
     assert_eq!(purged.status, TenantStatus::Purged);
 }
 
@@ -101,7 +112,7 @@ async fn a_purge_leaves_a_tombstone_and_nothing_else() {
     let slug = &test.tenant.slug;
     test.tenancy.archive(slug, None, &by()).await.unwrap();
     let purge = Purge::Now { confirm: Some(slug.to_string()) };
-    let purged = test.tenancy.purge(slug, &purge, &by(), Vec::new()).await.unwrap();
+    let purged = test.tenancy.purge(slug, None, &purge, &by(), Vec::new()).await.unwrap();
     assert_eq!(purged.name, slug.as_str());
     assert!(purged.modules.is_empty() && purged.limits == TenantLimits::default());
     assert_eq!(purged.require_active(), Err(TenancyError::Gone));
@@ -137,7 +148,7 @@ async fn every_action_leaves_its_audit_row() {
     tenancy.archive(slug, None, &by()).await.unwrap();
     tenancy.suspend(slug, None, &by()).await.unwrap_err();
     let purge = Purge::Now { confirm: Some(slug.to_string()) };
-    tenancy.purge(slug, &purge, &by(), Vec::new()).await.unwrap();
+    tenancy.purge(slug, None, &purge, &by(), Vec::new()).await.unwrap();
     let rows: Vec<(String, String, Option<Uuid>)> = sqlx::query_as(
         "SELECT action, actor_kind, entity_id FROM public.audit_logs WHERE tenant_id = $1 AND entity = 'tenant' \
          ORDER BY recorded_at",
@@ -290,7 +301,7 @@ async fn a_refusal_costs_no_connection() {
         tenancy.suspend(slug, Some(99), &by()).await.unwrap_err();
         tenancy.update(slug, TenantPatch::default(), Some(99), &by()).await.unwrap_err();
         let purge = Purge::Now { confirm: Some(slug.to_string()) };
-        tenancy.purge(slug, &purge, &by(), Vec::new()).await.unwrap_err();
+        tenancy.purge(slug, None, &purge, &by(), Vec::new()).await.unwrap_err();
     }
     let after = backend().await;
     let kept = before.iter().filter(|pid| after.contains(pid)).count();
@@ -323,7 +334,7 @@ async fn a_purge_leaves_no_member_and_no_session() {
     let slug = &test.tenant.slug;
     test.tenancy.archive(slug, None, &by()).await.unwrap();
     let purge = Purge::Now { confirm: Some(slug.to_string()) };
-    test.tenancy.purge(slug, &purge, &by(), Vec::new()).await.unwrap();
+    test.tenancy.purge(slug, None, &purge, &by(), Vec::new()).await.unwrap();
     for (tenant, left) in [(&test, 0_i64), (&neighbour, 3)] {
         let rows: i64 = sqlx::query_scalar(
             "SELECT (SELECT count(*) FROM public.memberships WHERE tenant_id = $1) \

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use clinicx_migration::{owner::OwnerLogin, system::SystemRole};
 use clinicx_persistence::{SystemConnection, SystemOptions, Timeouts};
-use clinicx_tenancy::{Tenancy, TenancyError, TenancyOptions, TenantStatus, draft::Tombstone, registry};
+use clinicx_tenancy::{
+    ClusterEntry, Tenancy, TenancyError, TenancyOptions, TenantStatus, draft::Tombstone, registry,
+};
 use clinicx_testing::TestDatabase;
 use clinicx_types::name::TenantSlug;
 use sea_orm::{DbBackend, Statement};
@@ -211,7 +213,7 @@ async fn a_tombstone_keeps_the_slug_until_an_operator_removes_it() {
     let first = tenancy.create(new_tenant(&tenancy, &text), &by(), Vec::new()).await.unwrap();
     tenancy.archive(&slug, None, &by()).await.unwrap();
     let purge = clinicx_tenancy::Purge::Now { confirm: Some(text.clone()) };
-    tenancy.purge(&slug, &purge, &by(), Vec::new()).await.unwrap();
+    tenancy.purge(&slug, None, &purge, &by(), Vec::new()).await.unwrap();
     let error = tenancy.create(new_tenant(&tenancy, &text), &by(), Vec::new()).await.unwrap_err();
     assert_eq!(error, TenancyError::SlugTaken);
     let mut new = new_tenant(&tenancy, &text);
@@ -270,6 +272,32 @@ async fn one_superusers_login_can_serve_for_everything() {
     assert_eq!(gaps, Vec::new());
     tenancy.archive(&slug, None, &by()).await.unwrap();
     let purge = clinicx_tenancy::Purge::AfterRetention { confirm: Some(text.clone()) };
-    tenancy.purge(&slug, &purge, &by(), Vec::new()).await.unwrap();
+    tenancy.purge(&slug, None, &purge, &by(), Vec::new()).await.unwrap();
     assert_eq!(left_of(&database, &text).await, (0, 0, 1));
+}
+
+#[tokio::test]
+async fn a_region_that_is_configured_later_is_written_and_stays() {
+    let database = TestDatabase::create().await;
+    let tenancy = tenancy(&database).await;
+    let home = clinicx_testing::database::home();
+    for configured in [Some("syria"), Some("germany"), None] {
+        let configuring = Tenancy::new(TenancyOptions {
+            app: tenancy.app().clone(),
+            control: tenancy.control().clone(),
+            migrator: None,
+            modules: tenancy.modules().clone(),
+            keys: tenancy.keys().clone(),
+            home: ClusterEntry { region: configured.map(str::to_owned), ..home.clone() },
+            others: Vec::new(),
+            retention: Duration::ZERO,
+        });
+        configuring.register_clusters().await.unwrap();
+        let region: Option<String> = sqlx::query_scalar("SELECT region FROM public.clusters WHERE name = $1")
+            .bind(home.name.as_str())
+            .fetch_one(&mut database.superuser().await)
+            .await
+            .unwrap();
+        assert_eq!(region.as_deref(), configured.or(Some("germany")));
+    }
 }
