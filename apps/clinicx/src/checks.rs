@@ -1,5 +1,6 @@
 //! The self-checks of a start and of `clinicx doctor`.
 
+mod ledger;
 mod login;
 
 use clinicx_audit::{AuditError, seal};
@@ -90,6 +91,18 @@ pub async fn run(platform: &Platform) -> anyhow::Result<Vec<Check>> {
     checks.push(fences(platform).await);
     checks.push(tenants_behind(platform).await?);
     checks.push(audit_log(platform).await);
+    Ok(checks)
+}
+
+/// Runs every check, and what only a person has the patience for: the ledger of each tenant.
+///
+/// # Errors
+/// As [`run`].
+pub async fn run_all(platform: &Platform) -> anyhow::Result<Vec<Check>> {
+    let mut checks = run(platform).await?;
+    if !checks.iter().any(|check| check.fatal) {
+        checks.push(ledger::run(platform).await);
+    }
     Ok(checks)
 }
 

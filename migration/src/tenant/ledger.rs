@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clinicx_persistence::SystemExecutor;
 use clinicx_types::uuid::Uuid;
-use sea_orm::{DbErr, FromQueryResult, raw_sql, sea_query::IntoIden, sea_query::Table};
+use sea_orm::{DbErr, FromQueryResult, Statement, raw_sql, sea_query::IntoIden, sea_query::Table};
 use sha2::{Digest, Sha256};
 
 use super::{
@@ -112,13 +112,17 @@ pub async fn exists(db: &impl SystemExecutor, schema: &str) -> Result<bool, DbEr
 /// # Errors
 /// What the database answers.
 pub async fn read(db: &impl SystemExecutor) -> Result<Vec<LedgerRow>, DbErr> {
-    let statement = raw_sql!(
+    db.query_all(query()).await
+}
+
+/// Returns the query with which [`read`] reads, for a connection of the tenant itself.
+pub fn query() -> Statement {
+    raw_sql!(
         Postgres,
         r#"SELECT CAST(module AS text) AS module, position, name, CAST(checksum AS text) AS checksum
            FROM schema_migrations
            ORDER BY module, position"#
-    );
-    db.query_all(statement).await
+    )
 }
 
 /// The id of a ledger's row: made from what it says, so that a rendered script is always the same (RFC 9562

@@ -1,6 +1,6 @@
 //! What commands do to some tenants and not to others, and databases that are not for the demo.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use sqlx::{Connection, Executor, PgConnection};
 
 use crate::{
@@ -57,6 +57,33 @@ async fn tables_that_stand_there_are_adopted() {
         adopt("adopted-one", &claim).json(),
         json!({"slug": "adopted-one", "schema_version": version})
     );
+    let ledger = || {
+        let report: Value = serde_json::from_str(&program.run(&["doctor", "--json"]).stdout).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        checks.iter().find(|check| check["name"] == "tenants' migrations").unwrap().clone()
+    };
+    assert_eq!(
+        (&ledger()["status"], &ledger()["finding"]),
+        (&json!("ok"), &json!("those of this program in all 1"))
+    );
+    let altered =
+        "UPDATE tenant_adopted_one.schema_migrations SET checksum = repeat('0', 64) WHERE position = 1";
+    let checksum: String = sqlx::query_scalar(
+        "SELECT checksum::text FROM tenant_adopted_one.schema_migrations WHERE position = 1",
+    )
+    .fetch_one(&mut database)
+    .await
+    .unwrap();
+    database.execute(altered).await.unwrap();
+    let found = ledger();
+    assert_eq!(found["status"], "failed");
+    let finding = found["finding"].as_str().unwrap();
+    assert!(finding.contains("adopted-one: migration core/") && finding.contains("was changed"), "{finding}");
+    sqlx::query("UPDATE tenant_adopted_one.schema_migrations SET checksum = $1 WHERE position = 1")
+        .bind(checksum)
+        .execute(&mut database)
+        .await
+        .unwrap();
     let fleet = program.run(&["migrate", "tenants", "--json"]).json();
     assert_eq!((&fleet[0]["applied"], &fleet[0]["schema_version"]), (&json!(0), &version));
 }
