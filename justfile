@@ -53,6 +53,14 @@ bench-provisioning:
 bench-tenants:
     cargo bench --package clinicx --bench tenants
 
+# 50 bookings of one slot at a time, 20 times, and with the default limits: one wins, the others are told so
+booking-race:
+    cargo test --package clinicx --test it one_winner -- --nocapture
+
+# Every operation of the API document, asked by everybody there is, against the table of who may do what
+access:
+    cargo test --package clinicx --test it every_operation_meets_every_caller -- --nocapture
+
 # 32 clients read and write while the service is killed ten times: no answer without its audit row
 audit-completeness answers="10000" kills="10":
     COMPLETENESS_ANSWERS={{answers}} COMPLETENESS_KILLS={{kills}} cargo test --package clinicx --test it completeness -- --nocapture

@@ -15,7 +15,10 @@ use clinicx_keys::{KeyProvider, KeyProviders, local::LocalProvider};
 use clinicx_vault::{TokenSource, VaultOptions, VaultProvider};
 use zeroize::Zeroizing;
 
-use crate::config::{Config, KeyProviderKind, Profile, Secret, VaultConfig};
+use crate::{
+    config::{Config, KeyProviderKind, Profile, Secret, VaultConfig},
+    said::wrong_setting,
+};
 
 /// The bytes of a key.
 pub const KEY_BYTES: usize = 32;
@@ -118,7 +121,7 @@ fn vault(config: &VaultConfig) -> anyhow::Result<VaultProvider> {
         timeout: config.timeout,
         attempts: config.attempts,
     };
-    VaultProvider::new(options).context("keys.vault")
+    VaultProvider::new(options).map_err(|error| wrong_setting("keys.vault", error))
 }
 
 fn parsed(name: &str, provider: &'static str, text: &str) -> anyhow::Result<Arc<LocalProvider>> {

@@ -36,6 +36,27 @@ pub fn said<E: DomainError>(error: E) -> anyhow::Error {
     anyhow::Error::new(error).context(Said { text, is_usage })
 }
 
+/// Says what a domain error says about values of a section of the configuration.
+pub fn said_of<E: DomainError>(section: &str, error: E) -> anyhow::Error {
+    let fields = error.fields();
+    let text = match fields.is_empty() {
+        true => format!("{section}: {}", error.detail()),
+        false => {
+            let parts = fields
+                .iter()
+                .map(|field| format!("{section}{}: {}", field.pointer.replace('/', "."), field.detail));
+            parts.collect::<Vec<_>>().join("; ")
+        }
+    };
+    let is_usage = error.kind() == ErrorKind::Invalid;
+    anyhow::Error::new(error).context(Said { text, is_usage })
+}
+
+/// Says which part of the configuration is wrong, and why: the name alone would leave everybody to guess.
+pub fn wrong_setting(part: &str, error: impl Into<anyhow::Error>) -> anyhow::Error {
+    anyhow::anyhow!("{part}: {:#}", error.into())
+}
+
 /// Makes words of a JSON Pointer: nobody at a command line has written JSON.
 fn words(pointer: &str) -> String {
     pointer.trim_start_matches('/').replace(['/', '_'], " ")
@@ -60,4 +81,21 @@ fn next_step(error: &impl DomainError) -> Option<String> {
         _ => return None,
     };
     Some(step.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clinicx_identity::IdentityError;
+
+    use super::*;
+
+    #[test]
+    fn a_wrong_value_is_said_with_its_key() {
+        let short = IdentityError::invalid("/password", "too_short", "must have at least 8 characters");
+        let error = said_of("bootstrap", short);
+        assert_eq!(error.to_string(), "bootstrap.password: must have at least 8 characters");
+        assert!(error.downcast_ref::<Said>().unwrap().is_usage);
+        let error = said_of("bootstrap", IdentityError::Busy);
+        assert_eq!(error.to_string(), "bootstrap: the service is busy checking passwords");
+    }
 }

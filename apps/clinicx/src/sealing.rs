@@ -2,14 +2,13 @@
 
 use std::{sync::Arc, time::Duration};
 
-use anyhow::Context;
 use clinicx_audit::{
     AuditError, SigningKey, VerifyingKey,
     seal::{self, Sealed, Turn},
 };
 use clinicx_persistence::SystemConnection;
 
-use crate::{config::Config, keys};
+use crate::{config::Config, keys, said::wrong_setting};
 
 /// How long the end of a process waits for its last rows to be sealed.
 const LAST_WAIT: Duration = Duration::from_secs(5);
@@ -60,7 +59,7 @@ impl LogKeys {
 /// A text that is no public key.
 pub fn former(config: &Config) -> anyhow::Result<Vec<VerifyingKey>> {
     let keys = config.audit.former_public_keys.iter().map(|text| text.parse());
-    keys.collect::<Result<_, _>>().context("audit.former_public_keys")
+    keys.collect::<Result<_, _>>().map_err(|error| wrong_setting("audit.former_public_keys", error))
 }
 
 /// Seals once more before the process ends; the database does not keep it from ending.

@@ -1,16 +1,26 @@
 //! The HTTP server: what listens, and how it ends.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{SocketAddr, TcpListener},
+    time::Duration,
+};
 
 use actix_server::{ServerBuilder, ServerHandle};
-use actix_web::{App, HttpServer};
+use actix_web::{App, HttpResponse, HttpServer, web};
 use anyhow::Context;
+use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     task::JoinHandle,
 };
 
-use crate::{config::Config, mail, modules, sealing, sweeper, transport, wiring::Platform};
+use crate::{
+    config::{Config, HttpConfig},
+    mail, modules,
+    routes::health::PROMETHEUS,
+    sealing, sweeper, transport,
+    wiring::Platform,
+};
 
 /// How often the figures of the pools are brought to the metrics.
 const POOL_FIGURES_EVERY: Duration = Duration::from_secs(5);
@@ -57,7 +67,8 @@ impl Service {
         if let Some(workers) = http.workers {
             builder = builder.workers(workers);
         }
-        let listener = transport::listen(wanted).map_err(|error| port_problem(wanted, &error))?;
+        let listener =
+            transport::listen(wanted).map_err(|error| port_problem(Port::Service, wanted, &error))?;
         let address = listener.local_addr().context("no address was bound")?;
         let metrics = match http.metrics_port {
             Some(port) => Some(metrics_listener(&platform, SocketAddr::from((http.host, port)))?),
@@ -158,16 +169,43 @@ impl Signals {
     }
 }
 
+/// Finds out whether the addresses of a service can be had, before anything else is started for it.
+///
+/// # Errors
+/// One of them can't.
+pub fn check_ports(http: &HttpConfig) -> anyhow::Result<()> {
+    let ports = [(Port::Service, Some(http.port)), (Port::Metrics, http.metrics_port)];
+    // All at a time, so that one port that is wanted twice is noticed as well.
+    let mut held = Vec::new();
+    for (port, number) in ports {
+        let Some(number) = number else { continue };
+        let wanted = SocketAddr::from((http.host, number));
+        held.push(TcpListener::bind(wanted).map_err(|error| port_problem(port, wanted, &error))?);
+    }
+    Ok(())
+}
+
+/// What a port is for.
+#[derive(Clone, Copy)]
+enum Port {
+    Service,
+    Metrics,
+}
+
 /// One line that says which address could not be had and what to do.
-pub fn port_problem(wanted: SocketAddr, error: &std::io::Error) -> anyhow::Error {
+fn port_problem(port: Port, wanted: SocketAddr, error: &std::io::Error) -> anyhow::Error {
+    let (setting, ways) = match port {
+        Port::Service => ("http.port", "--port or CLINICX_HTTP__PORT"),
+        Port::Metrics => ("http.metrics_port", "http.metrics_port or CLINICX_HTTP__METRICS_PORT"),
+    };
     match error.kind() {
-        std::io::ErrorKind::AddrInUse => anyhow::anyhow!(
-            "{wanted} is in use by another program; choose another port with --port or CLINICX_HTTP__PORT"
-        ),
-        std::io::ErrorKind::PermissionDenied => {
-            anyhow::anyhow!("not allowed to listen on {wanted}; choose a port above 1023 with --port")
+        std::io::ErrorKind::AddrInUse => {
+            anyhow::anyhow!("{wanted} is in use by another program; choose another port with {ways}")
         }
-        kind => anyhow::anyhow!("cannot listen on {wanted}: {kind}; check http.host and http.port"),
+        std::io::ErrorKind::PermissionDenied => {
+            anyhow::anyhow!("not allowed to listen on {wanted}; choose a port above 1023 with {ways}")
+        }
+        kind => anyhow::anyhow!("cannot listen on {wanted}: {kind}; check http.host and {setting}"),
     }
 }
 
@@ -178,19 +216,18 @@ fn metrics_listener(
 ) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
     let handle = platform.metrics.clone();
     let server = HttpServer::new(move || {
-        let handle = handle.clone();
-        App::new().route(
-            "/metrics",
-            actix_web::web::get().to(move || {
-                let text = handle.render();
-                async move { text }
-            }),
-        )
+        let show = |handle: web::Data<PrometheusHandle>| async move {
+            let mut response = HttpResponse::Ok().content_type(PROMETHEUS).body(handle.render());
+            clinicx_web::harden(response.headers_mut());
+            response
+        };
+        let figures = web::resource("/metrics").route(web::get().to(show)).route(web::head().to(show));
+        App::new().app_data(web::Data::new(handle.clone())).service(figures)
     })
     .workers(1)
     .disable_signals()
     .bind(wanted)
-    .map_err(|error| port_problem(wanted, &error))?;
+    .map_err(|error| port_problem(Port::Metrics, wanted, &error))?;
     Ok(tokio::spawn(server.run()))
 }
 

@@ -32,7 +32,7 @@ use crate::{
     keys::{self, DataKeys},
     logins::{Login, Logins, unreachable_server},
     mail, modules, observability,
-    said::said,
+    said::{said_of, wrong_setting},
     sealing::LogKeys,
 };
 
@@ -85,6 +85,7 @@ impl Platform {
     /// # Errors
     /// A login that is missing or refused, a key that is none, a server that can't be reached; one line each.
     pub async fn open(config: &Config) -> anyhow::Result<Self> {
+        config.check_pools()?;
         let database = &config.database;
         let logins = Logins::open(database).await?;
         let roles = role_names(config)?;
@@ -138,8 +139,9 @@ impl Platform {
             Identity::new(app.clone(), &identity_keys, settings, Arc::new(SystemClock), Arc::new(RandomIds))
                 .context("auth.access_token_ttl must be from 1 second to 15 minutes")?;
         let issuers: anyhow::Result<Vec<_>> = config.auth.oidc.iter().map(OidcConfig::settings).collect();
-        let identity =
-            identity.with_issuers(issuers?, config.profile == Profile::Development).context("auth.oidc")?;
+        let identity = identity
+            .with_issuers(issuers?, config.profile == Profile::Development)
+            .map_err(|error| wrong_setting("auth.oidc", error))?;
         Ok(Self {
             config: Arc::new(config.clone()),
             roles,
@@ -161,12 +163,23 @@ impl Platform {
         })
     }
 
-    /// Connects as [`Platform::open`] does, and refuses a database whose system schema is behind; for commands.
+    /// Connects as [`Platform::open`] does, for one command: the tenants' connections are opened when they are
+    /// needed, and none is kept ready.
+    ///
+    /// # Errors
+    /// As [`Platform::open`].
+    pub async fn open_for_command(config: &Config) -> anyhow::Result<Self> {
+        let mut config = config.clone();
+        config.database.pool.min_connections = 0;
+        Self::open(&config).await
+    }
+
+    /// Connects as [`Platform::open_for_command`] does, and refuses a database whose system schema is behind.
     ///
     /// # Errors
     /// As [`Platform::open`], and migrations that are pending.
     pub async fn open_current(config: &Config) -> anyhow::Result<Self> {
-        let platform = Self::open(config).await?;
+        let platform = Self::open_for_command(config).await?;
         let pending = system::pending(&platform.logins.app.connect, &platform.roles).await?.len();
         if pending > 0 {
             platform.close().await;
@@ -215,7 +228,7 @@ impl Platform {
         let (Some(email), Some(password)) = (&configured.email, &configured.password) else { return Ok(()) };
         let password = Password::new(password.expose());
         let made = self.identity.bootstrap_operator(email, &password).await;
-        match made.map_err(said).context("bootstrap.email and bootstrap.password")? {
+        match made.map_err(|error| said_of("bootstrap", error))? {
             Bootstrap::Created(id) => tracing::info!(user.id = %id, "the first operator was made"),
             Bootstrap::Present(_) => {}
             Bootstrap::NotAnOperator(_) => {

@@ -98,11 +98,12 @@ struct SystemReport {
 /// Creates or repairs the roles, brings the system schema forward and makes the first operator.
 ///
 /// # Errors
-/// There is no administrator's login, or the database refuses.
+/// Half of the first operator is configured, there is no administrator's login, or the database refuses.
 pub async fn system(config: &Config) -> anyhow::Result<system::Report> {
+    config.check_bootstrap()?;
     let report = system_schema(config).await?;
     if config.bootstrap.email.is_some() && config.database.url.is_some() {
-        let platform = Platform::open(config).await?;
+        let platform = Platform::open_for_command(config).await?;
         let made = platform.bootstrap().await;
         platform.close().await;
         made?;
@@ -135,7 +136,7 @@ struct TenantState {
 }
 
 async fn status(config: &Config, only: &[TenantSlug], output: &Output) -> Result<Outcome, Failed> {
-    let platform = Platform::open(config).await?;
+    let platform = Platform::open_for_command(config).await?;
     let pending = system::pending(&platform.logins.app.connect, &platform.roles).await?.len();
     // A registry of an older structure can't be read.
     let tenants = if pending == 0 { tenant_states(&platform).await } else { Ok(Vec::new()) };

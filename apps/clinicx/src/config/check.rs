@@ -1,8 +1,13 @@
 //! What the parts of a configuration must be to each other.
 
-use std::time::Duration;
+use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
 use super::{Config, ConfigError, Profile};
+
+/// More connections than any PostgreSQL serves well.
+const MOST_CONNECTIONS: u32 = 10_000;
+/// More threads than any machine has cores for.
+const MOST_WORKERS: usize = 1_024;
 
 impl Config {
     /// Checks what can only be seen of the parts together; for whoever serves.
@@ -10,8 +15,10 @@ impl Config {
     /// # Errors
     /// [`ConfigError::Unfit`], with what to mend.
     pub fn check_serving(&self) -> Result<(), ConfigError> {
+        self.check_bootstrap()?;
         self.check_deadlines()?;
         self.check_sizes()?;
+        self.check_pools()?;
         self.http.cors.policy().map_err(|error| unfit(format!("http.cors.origins: {error}")))?;
         if self.profile == Profile::Production && self.http.cors.allows_all() {
             return Err(unfit("http.cors.origins: * is not allowed in production; name the origins"));
@@ -19,12 +26,48 @@ impl Config {
         Ok(())
     }
 
+    /// Checks that the first operator has both an address and a password, or neither: with one of them alone nobody
+    /// would be made, and nobody could tell why.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unfit`], with the half that is missing.
+    pub fn check_bootstrap(&self) -> Result<(), ConfigError> {
+        match (&self.bootstrap.email, &self.bootstrap.password) {
+            (Some(_), None) => {
+                Err(unfit("bootstrap.email is set and bootstrap.password is not; set both or none"))
+            }
+            (None, Some(_)) => {
+                Err(unfit("bootstrap.password is set and bootstrap.email is not; set both or none"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that the pools can lend connections; for whoever connects.
+    ///
+    /// # Errors
+    /// [`ConfigError::Unfit`], with what to mend.
+    pub fn check_pools(&self) -> Result<(), ConfigError> {
+        let (database, pool) = (&self.database, &self.database.pool);
+        within("database.system_connections", database.system_connections, 1..=MOST_CONNECTIONS)?;
+        within("database.pool.max_connections", pool.max_connections, 1..=MOST_CONNECTIONS)?;
+        within("database.pool.max_tenants_per_connection", pool.max_tenants_per_connection, 1..=u32::MAX)?;
+        if pool.min_connections > pool.max_connections {
+            return Err(unfit(format!(
+                "database.pool.min_connections ({}) is more than database.pool.max_connections ({}); lower the one or \
+                 raise the other",
+                pool.min_connections, pool.max_connections
+            )));
+        }
+        within("database.pool.tenant_share", pool.tenant_share, 0.0..=1.0)
+    }
+
     /// A statement that outlives its request goes on in vain, and keeps its connection from others.
     fn check_deadlines(&self) -> Result<(), ConfigError> {
         let (http, database) = (&self.http, &self.database);
         let request = http.request_timeout;
         let check = |name: &str, value: Duration, limit_name: &str, limit: Duration| match value {
-            Duration::ZERO => Err(unfit(format!("{name} must not be 0"))),
+            Duration::ZERO => not_zero(name, value),
             value if value > limit => {
                 let (value, limit) = (humantime(value), humantime(limit));
                 Err(unfit(format!(
@@ -34,6 +77,8 @@ impl Config {
             _ => Ok(()),
         };
         check("http.request_timeout", request, "a day", Duration::from_secs(86_400))?;
+        not_zero("http.header_timeout", http.header_timeout)?;
+        not_zero("http.body_timeout", http.body_timeout)?;
         check("database.statement_timeout", database.statement_timeout, "http.request_timeout", request)?;
         let statement = database.statement_timeout;
         check("database.lock_timeout", database.lock_timeout, "database.statement_timeout", statement)?;
@@ -48,18 +93,29 @@ impl Config {
 
     fn check_sizes(&self) -> Result<(), ConfigError> {
         let http = &self.http;
-        let check =
-            |name: &str, value: usize, least: usize, most: usize| match (least..=most).contains(&value) {
-                true => Ok(()),
-                false => Err(unfit(format!("{name} must be from {least} to {most}"))),
-            };
-        check("http.body_limit", http.body_limit, 1024, 256 * 1024 * 1024)?;
+        within("http.body_limit", http.body_limit, 1024..=256 * 1024 * 1024)?;
         // The HTTP server itself takes heads of 128 KiB and 96 fields, and no larger ones.
-        check("http.header_limit", http.header_limit, 1024, 120 * 1024)?;
-        check("http.header_count", http.header_count, 10, 96)?;
-        check("http.url_limit", http.url_limit, 256, 64 * 1024)?;
-        check("http.max_connections", http.max_connections, 1, 1_000_000)
+        within("http.header_limit", http.header_limit, 1024..=120 * 1024)?;
+        within("http.header_count", http.header_count, 10..=96)?;
+        within("http.url_limit", http.url_limit, 256..=64 * 1024)?;
+        within("http.max_connections", http.max_connections, 1..=1_000_000)?;
+        within("http.workers", http.workers.unwrap_or(1), 1..=MOST_WORKERS)
     }
+}
+
+fn within<T: PartialOrd + Display>(
+    name: &str,
+    value: T,
+    range: RangeInclusive<T>,
+) -> Result<(), ConfigError> {
+    match range.contains(&value) {
+        true => Ok(()),
+        false => Err(unfit(format!("{name} must be from {} to {}", range.start(), range.end()))),
+    }
+}
+
+fn not_zero(name: &str, value: Duration) -> Result<(), ConfigError> {
+    if value.is_zero() { Err(unfit(format!("{name} must not be 0"))) } else { Ok(()) }
 }
 
 fn unfit(what: impl Into<String>) -> ConfigError {
@@ -73,6 +129,7 @@ fn humantime(duration: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::{BootstrapConfig, Secret};
 
     fn check(change: impl FnOnce(&mut Config), expected: Option<&str>) {
         let mut config = Config::default();
@@ -136,5 +193,50 @@ mod tests {
             |config| config.http.max_connections = 0,
             Some("http.max_connections must be from 1 to 1000000"),
         );
+        check(|config| config.http.workers = Some(0), Some("http.workers must be from 1 to 1024"));
+        check(|config| config.http.body_timeout = Duration::ZERO, Some("http.body_timeout must not be 0"));
+        check(
+            |config| config.http.header_timeout = Duration::ZERO,
+            Some("http.header_timeout must not be 0"),
+        );
+    }
+
+    #[test]
+    fn pools_can_lend_something() {
+        check(
+            |config| config.database.pool.max_connections = 0,
+            Some("database.pool.max_connections must be from 1 to 10000"),
+        );
+        check(
+            |config| config.database.system_connections = 0,
+            Some("database.system_connections must be from 1 to 10000"),
+        );
+        check(
+            |config| config.database.pool.max_connections = 9,
+            Some(
+                "database.pool.min_connections (10) is more than database.pool.max_connections (9); lower the one or \
+                 raise the other",
+            ),
+        );
+        for share in [7.0, -0.5, f64::NAN] {
+            check(
+                |config| config.database.pool.tenant_share = share,
+                Some("database.pool.tenant_share must be from 0 to 1"),
+            );
+        }
+    }
+
+    #[test]
+    fn the_first_operator_has_an_address_and_a_password() {
+        let (email, password) = (|| Some("op@a.example".to_owned()), || Some(Secret::new("a password")));
+        check(
+            |config| config.bootstrap.email = email(),
+            Some("bootstrap.email is set and bootstrap.password is not; set both or none"),
+        );
+        check(
+            |config| config.bootstrap.password = password(),
+            Some("bootstrap.password is set and bootstrap.email is not; set both or none"),
+        );
+        check(|config| config.bootstrap = BootstrapConfig { email: email(), password: password() }, None);
     }
 }

@@ -1,6 +1,6 @@
 //! Reads the configuration: defaults < file < environment < flags.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{collections::BTreeSet, ffi::OsString, path::Path};
 
 use figment::{
     Figment, Profile as FigmentProfile, Provider, Source,
@@ -71,6 +71,9 @@ pub enum ConfigError {
     /// A value of the wrong kind, or a file that is no TOML.
     #[error("the configuration is not right: {0}")]
     Wrong(String),
+    /// A variable of the environment whose value, or name, is no text.
+    #[error("the environment variable {0} is not valid UTF-8")]
+    NotText(String),
     /// Values that do not fit together.
     #[error("{0}")]
     Unfit(String),
@@ -85,8 +88,10 @@ pub fn load(file: Option<&Path>) -> Result<Config, ConfigError> {
     if file.is_some() && !path.is_file() {
         return Err(ConfigError::NoFile(path.display().to_string()));
     }
-    let overrides = Figment::new().merge(Toml::file_exact(path)).merge(Environment::read());
-    let overrides = if path.is_file() { overrides } else { Figment::new().merge(Environment::read()) };
+    let environment = Environment::read(std::env::vars_os())?;
+    let overrides =
+        if path.is_file() { Figment::new().merge(Toml::file_exact(path)) } else { Figment::new() };
+    let overrides = overrides.merge(environment);
     let given: Value = overrides.extract().map_err(wrong)?;
     let known = known_keys();
     for key in keys_of(&given) {
@@ -186,11 +191,20 @@ fn nearest(key: &str, known: &BTreeSet<String>) -> Option<String> {
         let same_section = key.split('.').next() == name.split('.').next();
         whole.max(if same_section { alike } else { alike * 0.95 })
     };
-    // Of two that end alike, the one whose section is the more like.
+    // Of two that end alike, the one that ends in all that was said, then the one with the fewest sections where none
+    // was named, then the one whose section is the more like.
+    let ends = |name: &str| name.strip_suffix(key).is_some_and(|before| before.ends_with('.'));
+    let sections = |name: &str| if key.contains('.') { 0 } else { name.matches('.').count() };
     let whole = |name: &&String| strsim::jaro_winkler(key, name);
     known
         .iter()
-        .max_by(|a, b| score(a).total_cmp(&score(b)).then_with(|| whole(a).total_cmp(&whole(b))))
+        .max_by(|a, b| {
+            score(a)
+                .total_cmp(&score(b))
+                .then_with(|| ends(a).cmp(&ends(b)))
+                .then_with(|| sections(b).cmp(&sections(a)))
+                .then_with(|| whole(a).total_cmp(&whole(b)))
+        })
         .filter(|name| score(name) > 0.6)
         .cloned()
 }
@@ -199,13 +213,16 @@ fn nearest(key: &str, known: &BTreeSet<String>) -> Option<String> {
 struct Environment(Dict);
 
 impl Environment {
-    fn read() -> Self {
+    /// Reads the variables with the prefix; what others hold, and whether it is text, is none of our business.
+    fn read(variables: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Self, ConfigError> {
         let mut root = Dict::new();
-        for (name, text) in std::env::vars() {
-            if NOT_KEYS.contains(&name.as_str()) {
+        for (name, text) in variables {
+            let name = name.to_string_lossy();
+            let Some(key) = name.strip_prefix(PREFIX) else { continue };
+            if NOT_KEYS.contains(&name.as_ref()) {
                 continue;
             }
-            let Some(key) = name.strip_prefix(PREFIX) else { continue };
+            let Ok(text) = text.into_string() else { return Err(ConfigError::NotText(name.into_owned())) };
             let key = key.to_ascii_lowercase();
             let path: Vec<&str> = key.split("__").collect();
             let is_text = path.last().is_some_and(|last| TEXT_KEYS.contains(last));
@@ -213,7 +230,7 @@ impl Environment {
                 if is_text { Value::from(text) } else { text.parse().unwrap_or_else(|_| Value::from(text)) };
             insert(&mut root, &path, value);
         }
-        Self(root)
+        Ok(Self(root))
     }
 }
 
@@ -276,5 +293,19 @@ mod tests {
         check("http.prot", "http.port");
         check("htpp.port", "http.port");
         check("database.max_connections", "database.pool.max_connections");
+        // What Kubernetes gives every container beside a service called clinicx.
+        check("port", "http.port");
+        check("smtp.port", "mail.smtp.port");
+    }
+
+    #[test]
+    fn only_our_own_variables_have_to_be_text() {
+        use std::os::unix::ffi::OsStringExt;
+        let rubbish = || OsString::from_vec(vec![0xff]);
+        let read = |name: OsString| Environment::read([(name, rubbish())]).map(|found| found.0.len());
+        assert_eq!(read(OsString::from("FOO")).unwrap(), 0);
+        assert_eq!(read(rubbish()).unwrap(), 0);
+        let error = read(OsString::from("CLINICX_STATE_DIR")).unwrap_err();
+        assert_eq!(error.to_string(), "the environment variable CLINICX_STATE_DIR is not valid UTF-8");
     }
 }

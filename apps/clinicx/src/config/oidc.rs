@@ -8,6 +8,7 @@ use clinicx_types::{name::TenantSlug, permission::Role};
 use serde::{Deserialize, Serialize};
 
 use super::Secret;
+use crate::said::wrong_setting;
 
 /// One issuer: `[[auth.oidc]]`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -114,7 +115,7 @@ impl OidcConfig {
     /// # Errors
     /// A claim that is none, a tenant that is named twice, a file that can't be read.
     pub fn settings(&self) -> anyhow::Result<ProviderSettings> {
-        self.read().with_context(|| format!("auth.oidc {}", self.name))
+        self.read().map_err(|error| wrong_setting(&format!("auth.oidc {}", self.name), error))
     }
 
     fn read(&self) -> anyhow::Result<ProviderSettings> {

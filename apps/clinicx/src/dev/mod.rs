@@ -9,6 +9,8 @@ mod mouths;
 mod names;
 pub(crate) mod postgres;
 
+use std::path::Path;
+
 use clinicx_identity::{IdentityScope, NewAccount, Password, membership, user};
 use clinicx_persistence::{Failure, TenantScope};
 use clinicx_tenancy::{PlatformScope, Tenant, TenantDraft, registry};
@@ -20,9 +22,10 @@ use clinicx_types::{
 use crate::{
     cli::{Output, migrate},
     config::{Config, Secret},
-    key_check, provision,
+    key_check::{self, KeyCheckError},
+    provision,
     said::said,
-    server::{Service, Signals, port_problem},
+    server::{Service, Signals, check_ports},
     wiring::Platform,
 };
 use claim::Claim;
@@ -38,43 +41,63 @@ const DEMO_OPERATOR: &str = "operator@clinicx.example";
 /// # Errors
 /// One line that says what is missing and how to get it, or who runs in the folder already.
 pub(crate) async fn run(mut config: Config, output: &Output) -> anyhow::Result<()> {
+    let log_in = operator(&mut config);
+    config.check_serving()?;
     foreign::refuse(&config).await?;
     if config.database.url.is_some() {
-        check_port(&config)?;
-        return serve(config, output, Signals::listen()?, None).await;
+        check_ports(&config.http)?;
+        return serve(config, &log_in, output, Signals::listen()?, None).await;
     }
     let state_dir = config.state_dir.0.clone();
     // Who runs here already may be the one that has the port; and no folder is made for a start that is refused.
     let claim = if state_dir.is_dir() { Some(Claim::take(&state_dir)?) } else { None };
-    check_port(&config)?;
+    check_ports(&config.http)?;
     let mut claim = claim.map_or_else(|| Claim::take(&state_dir), Ok)?;
     let mut signals = Signals::listen()?;
     let mut server = postgres::start(&mut config, &mut signals, output).await?;
+    let data = server.folder().to_owned();
     let served = tokio::select! {
-        served = serve(config, output, signals, Some(&mut claim)) => served,
+        served = serve(config, &log_in, output, signals, Some(&mut claim)) => {
+            served.map_err(|error| without_its_keys(error, &data, &state_dir))
+        }
         gone = postgres::ended(&mut server) => Err(gone),
     };
     let stopped = postgres::stop(server, output).await;
     served.and(stopped)
 }
 
-/// Finds out before anything is started, so that the other program's owner hears of it at once.
-fn check_port(config: &Config) -> anyhow::Result<()> {
-    let wanted = (config.http.host, config.http.port).into();
-    std::net::TcpListener::bind(wanted).map(drop).map_err(|error| port_problem(wanted, &error))
+/// Gives the demo's operator what is not configured, and returns how that one logs in, as it is shown.
+fn operator(config: &mut Config) -> String {
+    let bootstrap = &mut config.bootstrap;
+    let email = bootstrap.email.get_or_insert_with(|| DEMO_OPERATOR.to_owned());
+    let shown = if bootstrap.password.is_some() { "(the configured password)" } else { DEMO_PASSWORD };
+    let log_in = format!("{email}  {shown}");
+    bootstrap.password.get_or_insert_with(|| Secret::new(DEMO_PASSWORD));
+    log_in
+}
+
+/// Says what to do about a database of the demo whose keys are gone: its folder need not be in the one of the keys.
+fn without_its_keys(error: anyhow::Error, data: &Path, state_dir: &Path) -> anyhow::Error {
+    match error.downcast_ref() {
+        Some(KeyCheckError::WrongMasterKey(_)) => anyhow::anyhow!(
+            "the demo's database in {} was made with other keys than those in {}; put the keys back, or remove {} to \
+             begin anew",
+            data.display(),
+            state_dir.join("keys").display(),
+            data.display()
+        ),
+        _ => error,
+    }
 }
 
 /// Serves until a signal; with a claim on the folder from the embedded server.
 async fn serve(
-    mut config: Config,
+    config: Config,
+    log_in: &str,
     output: &Output,
     mut signals: Signals,
     claim: Option<&mut Claim>,
 ) -> anyhow::Result<()> {
-    if config.bootstrap.email.is_none() {
-        config.bootstrap.email = Some(DEMO_OPERATOR.to_owned());
-        config.bootstrap.password = Some(Secret::new(DEMO_PASSWORD));
-    }
     let service = tokio::select! {
         service = prepare(&config, output) => service?,
         () = signals.next() => anyhow::bail!("ended before the demo clinics were complete; start again to go on"),
@@ -86,7 +109,7 @@ async fn serve(
         claim.serves_at(&base);
         database = config.database.admin_url.as_ref().map(Secret::expose);
     }
-    announce(&base, database, &config, output);
+    announce(&base, database, (&config, log_in), output);
     service.run_until(signals).await
 }
 
@@ -187,7 +210,7 @@ fn address(name: &str, clinic: &DemoClinic) -> String {
     format!("{name}@{}.example", clinic.slug)
 }
 
-fn announce(base: &str, database: Option<&str>, config: &Config, output: &Output) {
+fn announce(base: &str, database: Option<&str>, (config, log_in): (&Config, &str), output: &Output) {
     if output.is_json() {
         let operator = config.bootstrap.email.as_deref().unwrap_or_default();
         let tenants: Vec<_> = CLINICS.iter().map(|clinic| clinic.slug).collect();
@@ -195,11 +218,6 @@ fn announce(base: &str, database: Option<&str>, config: &Config, output: &Output
             &serde_json::json!({"url": base, "operator": operator, "tenants": tenants, "database": database}),
         );
     }
-    let operator = match &config.bootstrap.email {
-        Some(email) if email == DEMO_OPERATOR => format!("{email}  {DEMO_PASSWORD}"),
-        Some(email) => format!("{email}  (the configured password)"),
-        None => String::new(),
-    };
     let mut lines = vec![
         String::new(),
         format!("  API        {base}/api/v1"),
@@ -207,7 +225,7 @@ fn announce(base: &str, database: Option<&str>, config: &Config, output: &Output
         format!("  Health     {base}/readyz"),
     ];
     lines.extend(database.map(|url| format!("  Database   {url}")));
-    lines.extend([String::new(), format!("  operator   {operator}")]);
+    lines.extend([String::new(), format!("  operator   {log_in}")]);
     for clinic in CLINICS {
         let names = std::iter::once("admin").chain(clinic.users.iter().map(|(name, ..)| *name));
         for name in names {
@@ -222,4 +240,25 @@ fn announce(base: &str, database: Option<&str>, config: &Config, output: &Output
     }
     lines.push("  Ctrl-C ends everything.".to_owned());
     output.text(&format!("{}\n", lines.join("\n")));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_demos_operator_has_both_halves_of_a_log_in() {
+        let check = |email: Option<&str>, password: Option<&str>, shown: &str| {
+            let mut config = Config::default();
+            config.bootstrap.email = email.map(str::to_owned);
+            config.bootstrap.password = password.map(Secret::new);
+            assert_eq!(operator(&mut config), shown);
+            config.check_bootstrap().unwrap();
+            assert_eq!(config.bootstrap.password.unwrap().expose(), password.unwrap_or(DEMO_PASSWORD));
+        };
+        check(None, None, "operator@clinicx.example  clinicx-demo-password");
+        check(Some("me@a.example"), None, "me@a.example  clinicx-demo-password");
+        check(None, Some("a long secret"), "operator@clinicx.example  (the configured password)");
+        check(Some("me@a.example"), Some("a long secret"), "me@a.example  (the configured password)");
+    }
 }

@@ -20,7 +20,7 @@ const RETRY_AFTER_S: &str = "2";
 /// How long an answer about readiness is given again.
 const KEPT_FOR: Duration = Duration::from_secs(1);
 /// The media type of Prometheus' text format.
-const PROMETHEUS: &str = "text/plain; version=0.0.4";
+pub(crate) const PROMETHEUS: &str = "text/plain; version=0.0.4";
 
 /// What `/healthz` and `/readyz` say.
 #[derive(Debug, Serialize, JsonSchema)]

@@ -450,6 +450,19 @@ async fn every_operation_meets_every_caller_as_the_table_says() {
     }
     let table = read(&fs::read_to_string(&file).unwrap_or_default());
     assert_same(&format!("the table (when the change is meant: {UPDATE})"), &seen, &table);
+    let answers: Vec<&str> = seen.values().flat_map(|row| &row.answers).map(String::as_str).collect();
+    let count = |class: fn(&str) -> bool| answers.iter().filter(|answer| class(answer)).count();
+    println!(
+        "{} operations, {} callers, {} answers as the table says: {} allowed, {} not authenticated, {} forbidden, {} \
+         not found in another tenant",
+        seen.len(),
+        callers().len(),
+        answers.len(),
+        count(|answer| answer == "allowed"),
+        count(|answer| answer == "401"),
+        count(|answer| answer.starts_with("403")),
+        count(|answer| answer == "404"),
+    );
 }
 
 #[track_caller]

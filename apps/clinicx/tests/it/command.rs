@@ -6,7 +6,7 @@ use std::{
     net::{SocketAddr, TcpListener, TcpStream},
 };
 
-use reqwest::Client;
+use reqwest::{Client, Method};
 use serde_json::{Value, json};
 
 use crate::{
@@ -203,13 +203,16 @@ async fn a_tenant_lives_from_its_creation_to_its_purge() {
 
     let purge = |flags: &[&str]| program.run(&[&["tenant", "purge", "smile-berlin"], flags].concat());
     purge(&["--yes", "--force"]).refusal(1);
+    assert!(purge(&["--force"]).refusal(1).contains("it can become suspended or archived"));
     assert_eq!(step("archive").json()["status"], "archived");
     assert_eq!(step("restore").json()["status"], "active");
     assert_eq!(step("archive").json()["status"], "archived");
     let archived = program.run(&["tenant", "show", "smile-berlin", "--json"]).json();
-    for flags in [&[][..], &["--force"], &["--json"]] {
+    for flags in [&["--force"][..], &["--force", "--json"]] {
         assert!(purge(flags).refusal(2).contains("--yes"));
     }
+    // Nobody is asked for what would be refused.
+    assert!(purge(&[]).refusal(1).contains("--force"));
     let destroy = ["keys", "destroy", "--tenant", "smile-berlin", "--key-version", "1"];
     for flags in [&[][..], &["--json"]] {
         assert!(program.run(&[&destroy, flags].concat()).refusal(2).contains("--yes"));
@@ -221,6 +224,13 @@ async fn a_tenant_lives_from_its_creation_to_its_purge() {
     assert_eq!(program.run(&["tenant", "show", "smile-berlin", "--json"]).json(), archived);
     let listed = program.run(&["tenant", "list", "--status", "archived", "--json"]).json();
     assert_eq!(listed[0]["slug"], "smile-berlin");
+
+    let mut without = create_tenant("smile-bonn", &["--json"]);
+    without.truncate(without.iter().position(|word| word == "--admin-password-env").unwrap());
+    let made = run(&program, &without);
+    assert!(made.expect(0).stderr.contains("`clinicx user reset-password admin@clinic.example`"), "{made:?}");
+    program.run(&["tenant", "archive", "smile-bonn"]).expect(0);
+    program.run(&["tenant", "purge", "smile-bonn", "--yes", "--force"]).expect(0);
 
     assert_eq!(purge(&["--yes", "--force", "--json"]).json()["status"], "purged");
     assert_eq!(tenants(&program), []);
@@ -343,7 +353,27 @@ async fn a_port_in_use_is_said_in_one_line() {
     let line = ran.refusal(1);
     assert!(line.contains(&format!("127.0.0.1:{port} is in use")) && line.contains("--port"), "{line}");
     let ran = finish(program.command(&["serve", "--port", "0"]).env("CLINICX_HTTP__METRICS_PORT", &port));
-    assert!(ran.refusal(1).contains(&format!(":{port} is in use")), "{}", ran.stderr);
+    let line = ran.refusal(1);
+    assert!(line.contains(&format!(":{port} is in use")), "{line}");
+    assert!(line.contains("CLINICX_HTTP__METRICS_PORT") && !line.contains("--port"), "{line}");
+
+    // The same port once it is free again.
+    drop(taken);
+    let mut command = program.command(&["serve", "--port", "0"]);
+    let mut running = Running::start(
+        command.env("CLINICX_HTTP__METRICS_PORT", &port).env("CLINICX_LOG__FILTER", "clinicx=info"),
+    );
+    let address = listening(&mut running);
+    let figures = format!("http://127.0.0.1:{port}/metrics");
+    for method in [Method::GET, Method::HEAD] {
+        let answer = Client::new().request(method.clone(), &figures).send().await.unwrap();
+        assert_eq!(answer.status(), 200, "{method}");
+        assert_eq!(answer.headers()["content-type"], "text/plain; version=0.0.4");
+        assert_eq!(answer.headers()["x-content-type-options"], "nosniff");
+        assert_eq!(answer.text().await.unwrap().contains("clinicx_pool_idle"), method == Method::GET);
+    }
+    let main = Client::new().get(format!("http://{address}/metrics")).send().await.unwrap();
+    assert_eq!(main.status(), 404);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -273,6 +273,15 @@ async fn one_command_makes_two_clinics_and_a_second_start_changes_nothing() {
     third.running.signal("TERM");
     assert_eq!(third.running.wait().code(), Some(0), "{:#?}", third.running.stderr);
     third.assert_postgres_is_gone();
+
+    // Without its keys the database is of no use, and it is said where it is.
+    fs::remove_dir_all(program.folder().join(".clinicx/keys")).unwrap();
+    let ran = program.run(&["dev", "--port", "0"]);
+    assert_eq!(ran.code, Some(1), "{ran:?}");
+    let (line, folder) =
+        (ran.stderr.lines().last().unwrap(), program.folder().join(".clinicx/postgres/postgres"));
+    let remove = format!("remove {} to begin anew", folder.canonicalize().unwrap().display());
+    assert!(line.contains(&remove), "{line}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -379,5 +388,7 @@ fn a_port_in_use_is_said_before_anything_is_started() {
     let port = taken.local_addr().unwrap().port().to_string();
     let ran = program.run(&["dev", "--port", &port]);
     assert!(ran.refusal(1).contains(&format!("127.0.0.1:{port} is in use")), "{}", ran.stderr);
+    let ran = finish(program.command(&["dev", "--port", "0"]).env("CLINICX_HTTP__METRICS_PORT", &port));
+    assert!(ran.refusal(1).contains("CLINICX_HTTP__METRICS_PORT"), "{}", ran.stderr);
     assert!(!program.folder().join(".clinicx").exists());
 }

@@ -54,3 +54,4 @@ mod unaudited;
 mod users;
 mod vault;
 mod writing;
+mod wrong_start;
