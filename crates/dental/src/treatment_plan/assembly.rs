@@ -113,9 +113,13 @@ pub(super) fn assemble(
 
 /// What a line adds to the estimate: nothing when it will not be done, unless it was accepted.
 fn cost<'a>((item, treatment, price, rate): &'a Line<'_>) -> Option<(Option<Decimal>, &'a Decimal)> {
-    let counts = item.accepted_tax_rate.is_some()
-        || !matches!(treatment.status, Status::NotDone | Status::Stopped | Status::EnteredInError);
-    counts.then_some((*price, rate))
+    (item.accepted_tax_rate.is_some() || can_be_accepted(treatment)).then_some((*price, rate))
+}
+
+/// Tells whether a treatment is done or can still be: what was given up or is an error is no part of what a patient
+/// accepts.
+pub(super) const fn can_be_accepted(treatment: &treatment::entity::Model) -> bool {
+    !matches!(treatment.status, Status::NotDone | Status::Stopped | Status::EnteredInError)
 }
 
 fn plan_item((item, treatment, price, rate): &Line<'_>, currency: &str) -> PlanItem {

@@ -16,7 +16,7 @@ use serde::Serialize;
 
 use super::{
     AGGREGATE, THING,
-    assembly::{Parts, assemble},
+    assembly::{Parts, assemble, can_be_accepted},
     dto::{PlanFilter, PlanStep, TreatmentPlan},
     entity::{ActiveModel, Column, Entity, Model},
     item,
@@ -74,13 +74,14 @@ pub async fn list(
 /// Moves a plan to another state: shown to the patient, accepted, revoked.
 ///
 /// Accepting keeps the prices and rates of tax of that moment: what is done later is billed with them, whatever the
-/// catalogue says by then. Treatments of a revoked plan stay planned.
+/// catalogue says by then. What was given up before is not accepted, and a plan of which nothing is left to be done is
+/// completed at once. Treatments of a revoked plan stay planned.
 ///
-/// Needs `treatment.write`. Leaves an audit row and an event.
+/// Needs `treatment.write`. Leaves an audit row and an event, and one more of each when accepting completes the plan.
 ///
 /// # Errors
 /// [`CoreError::NotFound`](clinicx_core::CoreError::NotFound); [`CoreError::Stale`](clinicx_core::CoreError::Stale) unless `expected` is `None` or the present version;
-/// [`CoreError::RefusedTransition`](clinicx_core::CoreError::RefusedTransition); [`CoreError::Invalid`](clinicx_core::CoreError::Invalid) for accepting a plan without treatments;
+/// [`CoreError::RefusedTransition`](clinicx_core::CoreError::RefusedTransition); [`CoreError::Invalid`](clinicx_core::CoreError::Invalid) for accepting a plan without treatments, or of which all are given up;
 /// [`CoreError::Cipher`](clinicx_core::CoreError::Cipher); [`CoreError::Database`](clinicx_core::CoreError::Database).
 #[tracing::instrument(
     name = "dental.treatment_plan.transition", skip_all,
@@ -118,17 +119,26 @@ pub async fn transition(
     let subject = subject(&after, event);
     let after = opened(tx, scope, cipher, after).await?;
     trace::changed(tx, scope, subject, &Traced::from(&before), &Traced::from(&after)).await?;
+    if action == PlanAction::Accept && complete(tx, scope, id).await? {
+        return get(tx, scope, cipher, id).await;
+    }
     Ok(after)
 }
 
 /// Keeps the prices and rates of tax of this moment.
 async fn freeze(tx: &TenantTransaction, scope: &TenantScope, id: TreatmentPlanId) -> Result<(), DentalError> {
     let parts = Parts::load(tx, &[id]).await?;
-    if parts.items.is_empty() {
-        return Err(DentalError::invalid("", "empty_plan", "must have a treatment"));
+    let treatment_of = |row: &item::Model| parts.treatments.get(&row.treatment_id);
+    let accepted: Vec<_> = parts
+        .items
+        .iter()
+        .filter_map(|row| Some((row, treatment_of(row)?)))
+        .filter(|(_, treatment)| can_be_accepted(treatment))
+        .collect();
+    if accepted.is_empty() {
+        return Err(DentalError::invalid("", "empty_plan", "must have a treatment that is not given up"));
     }
-    for row in &parts.items {
-        let Some(treatment) = parts.treatments.get(&row.treatment_id) else { continue };
+    for (row, treatment) in accepted {
         let changed = item::ActiveModel {
             id: Unchanged(row.id),
             version: Set(row.version + 1),
@@ -148,20 +158,32 @@ pub(crate) async fn complete_if_done(
     scope: &TenantScope,
     treatment_id: TreatmentId,
 ) -> Result<(), DentalError> {
-    let Some(id) = accepted_plan_of(tx, treatment_id).await? else { return Ok(()) };
+    if let Some(id) = accepted_plan_of(tx, treatment_id).await? {
+        complete(tx, scope, id).await?;
+    }
+    Ok(())
+}
+
+/// Completes an accepted plan when nothing of it is left to be done, and tells whether it did.
+async fn complete(
+    tx: &TenantTransaction,
+    scope: &TenantScope,
+    id: TreatmentPlanId,
+) -> Result<bool, DentalError> {
     let parts = Parts::load(tx, &[id]).await?;
     let open = |item: &item::Model| parts.treatments.get(&item.treatment_id).map(|row| row.status);
     if parts.items.iter().filter_map(open).any(Status::is_open) {
-        return Ok(());
+        return Ok(false);
     }
     let query = Entity::find_by_id(id).lock(LockType::NoKeyUpdate);
-    let Some(row) = query.one(tx).await? else { return Ok(()) };
+    let Some(row) = query.one(tx).await? else { return Ok(false) };
     let mut changed = moved(&row, PlanStatus::Completed, scope.now());
     changed.ended_at = Set(Some(scope.now()));
     let (old, after) = (row.status, changed.update(tx).await?);
     let subject = subject(&after, event::TREATMENT_PLAN_STATUS_CHANGED);
     let (old, new) = (StatusOnly { status: old }, StatusOnly { status: after.status });
-    trace::changed(tx, scope, subject, &old, &new).await
+    trace::changed(tx, scope, subject, &old, &new).await?;
+    Ok(true)
 }
 
 /// Finds the accepted plan of a treatment.

@@ -144,3 +144,45 @@ async fn a_draft_can_be_changed_and_a_treatment_is_in_one_plan() {
     assert_eq!(wrong_field(step(&practice, &empty, PlanAction::Accept).await).1, "empty_plan");
     step(&practice, &again, PlanAction::Accept).await.unwrap();
 }
+
+#[tokio::test]
+async fn what_was_given_up_before_is_not_accepted() {
+    let practice = Practice::open().await;
+    let plan = async |tooth: &str, price: &str| {
+        practice.plan(json!({"procedure_code": "RE01", "tooth": tooth, "price": price})).await.unwrap()
+    };
+    let (one, two) = (plan("36", "100").await, plan("37", "250").await);
+    let body = json!({"items": [{"treatment_id": one.id}, {"treatment_id": two.id}]});
+    let draft = practice.draft(body).await.unwrap();
+    assert_eq!(draft.estimate.net, "350.00");
+    practice.act(&two, Action::Stop).await.unwrap();
+    assert_eq!(get(&practice, draft.id).await.estimate.net, "100.00");
+    let accepted = step(&practice, &draft, PlanAction::Accept).await.unwrap();
+    assert_eq!((accepted.status, accepted.estimate.net.as_str()), (PlanStatus::Active, "100.00"));
+    assert_eq!(accepted.phases[0].estimate, accepted.estimate);
+    // What is given up afterwards was accepted and stays in the estimate.
+    practice.act(&one, Action::Stop).await.unwrap();
+    let ended = get(&practice, draft.id).await;
+    assert_eq!((ended.status, ended.estimate.net.as_str()), (PlanStatus::Completed, "100.00"));
+}
+
+#[tokio::test]
+async fn a_plan_that_is_done_before_it_is_accepted_ends_with_that() {
+    let practice = Practice::open().await;
+    let one = practice.plan(json!({"procedure_code": "EX01", "price": "40"})).await.unwrap();
+    let draft = practice.draft(json!({"items": [{"treatment_id": one.id}]})).await.unwrap();
+    let begun = practice.act(&one, Action::Start).await.unwrap();
+    practice.act(&begun, Action::Complete).await.unwrap();
+    let accepted = step(&practice, &draft, PlanAction::Accept).await.unwrap();
+    assert_eq!((accepted.status, accepted.estimate.net.as_str()), (PlanStatus::Completed, "40.00"));
+    assert!(accepted.accepted_at.is_some() && accepted.ended_at.is_some());
+    let (audit, events) = practice.trail(draft.id.uuid()).await;
+    let status = "treatment_plan.status_changed";
+    assert_eq!(audit, ["treatment_plan.created", status, status]);
+    assert_eq!(events, audit);
+
+    let given_up = practice.plan(json!({"procedure_code": "EX01"})).await.unwrap();
+    let draft = practice.draft(json!({"items": [{"treatment_id": given_up.id}]})).await.unwrap();
+    practice.act(&given_up, Action::Stop).await.unwrap();
+    assert_eq!(wrong_field(step(&practice, &draft, PlanAction::Accept).await).1, "empty_plan");
+}
