@@ -61,7 +61,11 @@ async fn a_mouth_is_charted_planned_and_treated() {
     let chart = api.get(&format!("{base}/dental-chart?notation=universal")).await.expect(200);
     let molar = tooth(&chart, "36");
     assert_eq!((&molar["tooth"], &molar["presence"]), (&json!("19"), &json!("extracted")));
-    assert_eq!(molar["treatments"].as_array().unwrap().len(), 2);
+    let done: Vec<_> = molar["treatments"].as_array().unwrap().iter().map(|one| &one["id"]).collect();
+    assert_eq!((done, &molar["findings"]), (vec![&out["id"]], &json!([])));
+    let found = finding["id"].as_str().unwrap();
+    let found = api.get(&format!("{base}/tooth-findings/{found}")).await.expect(200);
+    assert_eq!(found["status"], "resolved");
     let before = api.get(&format!("{base}/dental-chart?as_of=2020-01-01")).await.expect(200);
     assert_eq!(tooth(&before, "36")["presence"], "present");
     let gone = json!({"procedure_code": "RE01", "tooth": "36", "staff_id": staff});

@@ -8,8 +8,8 @@ use clinicx_core::{PatientId, local_time};
 
 use super::dto::{Chart, ChartFinding, ChartTooth, ChartTreatment};
 use crate::{
-    DentalChartId, finding, finding::FindingStatus, notation::Notation, presence, tooth::Tooth, treatment,
-    treatment::Status,
+    DentalChartId, finding, finding::FindingStatus, notation::Notation, presence, procedure_code::Effect,
+    tooth::Tooth, treatment, treatment::Status,
 };
 
 /// What a chart is made of: everything that was recorded and is no error.
@@ -19,8 +19,8 @@ pub struct Facts {
     pub patient_id: PatientId,
     /// The version, the first and the last change.
     pub revision: (i64, DateTime<Utc>, DateTime<Utc>),
-    /// What became of each tooth as of the day.
-    pub presence: BTreeMap<Tooth, presence::entity::Model>,
+    /// What became of each tooth until the end of the day, oldest first.
+    pub presence: BTreeMap<Tooth, Vec<presence::entity::Model>>,
     /// The findings that were there as of the day.
     pub findings: Vec<finding::entity::Model>,
     /// Treatments, whether or not they were done or planned as of the day.
@@ -28,6 +28,8 @@ pub struct Facts {
 }
 
 /// Makes a chart as of the end of a day of the clinic's calendar.
+///
+/// On a tooth that is gone or replaced there is nothing of what was found or done before.
 pub fn project(facts: &Facts, as_of: NaiveDate, zone: Tz, notation: Notation) -> Chart {
     let by = |at: Option<DateTime<Utc>>| at.is_some_and(|at| local_time::local_date(at, zone) <= as_of);
     let done = |row: &&treatment::entity::Model| row.status == Status::Completed && by(row.completed_at);
@@ -36,7 +38,18 @@ pub fn project(facts: &Facts, as_of: NaiveDate, zone: Tz, notation: Notation) ->
         (facts.treatments.iter().filter(done).collect(), facts.treatments.iter().filter(planned).collect());
     let (version, created_at, updated_at) = facts.revision;
     let teeth = Tooth::ALL.map(|tooth| {
-        let event = facts.presence.get(&tooth);
+        let events = facts.presence.get(&tooth).map(Vec::as_slice).unwrap_or_default();
+        let (event, losses) = (events.last(), presence::losses_of_gone(events));
+        let found = |row: &&finding::entity::Model| {
+            let before =
+                |loss: &&presence::entity::Model| presence::is_after(loss, row.onset_on, row.id.uuid());
+            row.tooth == tooth && !losses.iter().any(before)
+        };
+        let kept: Vec<_> = done
+            .iter()
+            .copied()
+            .filter(|row| losses.iter().all(|loss| outlasts(row, loss, &facts.treatments, zone)))
+            .collect();
         ChartTooth {
             tooth: notation.write(tooth),
             notation,
@@ -44,8 +57,8 @@ pub fn project(facts: &Facts, as_of: NaiveDate, zone: Tz, notation: Notation) ->
             dentition: tooth.dentition(),
             presence: event.map(|event| event.state),
             presence_since: event.map(|event| event.effective_on),
-            findings: facts.findings.iter().filter(|row| row.tooth == tooth).map(finding_of).collect(),
-            treatments: on_tooth(&done, tooth),
+            findings: facts.findings.iter().filter(found).map(finding_of).collect(),
+            treatments: on_tooth(&kept, tooth),
             planned: on_tooth(&planned, tooth),
         }
     });
@@ -69,13 +82,35 @@ pub fn project(facts: &Facts, as_of: NaiveDate, zone: Tz, notation: Notation) ->
     }
 }
 
+/// Tells whether work that was done is still there after a tooth was lost: what caused the loss, what was done later,
+/// and what fills gaps on the same day.
+fn outlasts(
+    row: &treatment::entity::Model,
+    loss: &presence::entity::Model,
+    all: &[treatment::entity::Model],
+    zone: Tz,
+) -> bool {
+    let Some(at) = row.completed_at else { return true };
+    let day = local_time::local_date(at, zone);
+    if loss.treatment_id == Some(row.id) || day > loss.effective_on {
+        return true;
+    }
+    if day < loss.effective_on {
+        return false;
+    }
+    let cause = all.iter().find(|cause| loss.treatment_id == Some(cause.id));
+    let lost_at = cause.and_then(|cause| cause.completed_at).unwrap_or(loss.created_at);
+    row.effect.is_some_and(Effect::fills_gaps) || (!loss.state.is_gone() && at >= lost_at)
+}
+
 fn on_tooth(rows: &[&treatment::entity::Model], tooth: Tooth) -> Vec<ChartTreatment> {
     rows.iter().filter(|row| row.tooth_list().contains(&tooth)).map(|row| treatment_of(row)).collect()
 }
 
 fn finding_of(row: &finding::entity::Model) -> ChartFinding {
-    // What has been resolved since was active then.
-    let status = if row.status == FindingStatus::Watch { row.status } else { FindingStatus::Active };
+    // What has been resolved since stood then where it stood before that.
+    let status =
+        if row.status.is_open() { row.status } else { row.resolved_from.unwrap_or(FindingStatus::Active) };
     ChartFinding {
         id: row.id,
         code: row.code,

@@ -48,7 +48,7 @@ pub async fn get(
     let facts = Facts {
         patient_id,
         revision,
-        presence: presence::as_of(db, patient_id, as_of).await?,
+        presence: presence::history(db, patient_id, as_of).await?,
         findings: finding::as_of(db, patient_id, as_of).await?,
         treatments: treatment::found_until(db, patient_id, until).await?,
     };

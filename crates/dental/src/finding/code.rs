@@ -165,6 +165,14 @@ impl FindingStatus {
     /// Every state, in the order of this type.
     pub const ALL: [Self; 4] = [Self::Active, Self::Watch, Self::Resolved, Self::EnteredInError];
 
+    /// The states in which it is there.
+    pub const OPEN: [Self; 2] = [Self::Active, Self::Watch];
+
+    /// Tells whether it is there.
+    pub const fn is_open(self) -> bool {
+        matches!(self, Self::Active | Self::Watch)
+    }
+
     /// Returns the word for it in JSON and SQL.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -200,6 +208,7 @@ mod tests {
     #[test]
     fn words_are_the_same_in_json_and_sql() {
         for status in FindingStatus::ALL {
+            assert_eq!(status.is_open(), FindingStatus::OPEN.contains(&status));
             assert_eq!(status.to_value(), status.as_str());
             assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
         }

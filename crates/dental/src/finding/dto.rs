@@ -11,7 +11,7 @@ use super::{
     code::{FindingCode, FindingStatus, Severity},
     entity::Model,
 };
-use crate::{ToothFindingId, notation::Notation, surface::SurfaceSet, tooth::Tooth};
+use crate::{ToothFindingId, ToothPresenceEventId, notation::Notation, surface::SurfaceSet, tooth::Tooth};
 
 /// One finding on a tooth.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -40,6 +40,8 @@ pub struct ToothFinding {
     pub onset_on: NaiveDate,
     /// Since which day it is there no more.
     pub resolved_on: Option<NaiveDate>,
+    /// What became of its tooth, so that it is there no more.
+    pub resolved_by_presence_id: Option<ToothPresenceEventId>,
     /// Who found it.
     pub staff_id: Option<StaffId>,
     /// What is noted about it.
@@ -61,6 +63,7 @@ impl ToothFinding {
             status: row.status,
             onset_on: row.onset_on,
             resolved_on: row.resolved_on,
+            resolved_by_presence_id: row.resolved_by_presence_id,
             staff_id: row.staff_id,
             note,
         }

@@ -4,7 +4,7 @@ use clinicx_core::{PatientId, StaffId};
 use sea_orm::entity::prelude::*;
 
 use super::code::{FindingCode, FindingStatus, Severity};
-use crate::{ToothFindingId, tooth::Tooth};
+use crate::{ToothFindingId, ToothPresenceEventId, presence, tooth::Tooth};
 
 /// One finding on a tooth.
 #[sea_orm::model]
@@ -40,6 +40,46 @@ pub struct Model {
     pub onset_on: Date,
     /// Since which day it is there no more.
     pub resolved_on: Option<Date>,
+    /// Where it stood before it was resolved, if that is known.
+    pub resolved_from: Option<FindingStatus>,
+    /// The loss of the tooth that resolved it.
+    pub resolved_by_presence_id: Option<ToothPresenceEventId>,
+}
+
+impl Model {
+    /// Returns what becomes of it when it is there no more since a day.
+    pub(super) fn resolved(&self, on: Date) -> Self {
+        let from = if self.status.is_open() { Some(self.status) } else { self.resolved_from };
+        Self {
+            status: FindingStatus::Resolved,
+            resolved_on: Some(on),
+            resolved_from: from,
+            resolved_by_presence_id: None,
+            ..self.clone()
+        }
+    }
+
+    /// Returns what becomes of it when its tooth is lost.
+    pub(super) fn lost(&self, event: &presence::entity::Model) -> Self {
+        Self { resolved_by_presence_id: Some(event.id), ..self.resolved(event.effective_on) }
+    }
+
+    /// Tells whether it can be said to be there no more since a day: it is there, or it went with its tooth later.
+    pub(super) fn can_be_resolved(&self, on: Date) -> bool {
+        let went = self.resolved_by_presence_id.is_some() && self.resolved_on.is_some_and(|day| on <= day);
+        self.status.is_open() || (self.status == FindingStatus::Resolved && went)
+    }
+
+    /// Returns what becomes of it when it turns out to be there still.
+    pub(super) fn reopened(&self) -> Self {
+        Self {
+            status: self.resolved_from.unwrap_or(FindingStatus::Active),
+            resolved_on: None,
+            resolved_from: None,
+            resolved_by_presence_id: None,
+            ..self.clone()
+        }
+    }
 }
 
 impl ActiveModelBehavior for ActiveModel {}

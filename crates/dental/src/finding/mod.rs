@@ -3,9 +3,11 @@
 mod code;
 pub mod dto;
 pub mod entity;
+mod follow;
 mod service;
 
 pub use code::{FindingCode, FindingStatus, Severity};
 pub use dto::{FindingFilter, RecordFinding, ResolveInput, ToothFinding};
+pub(crate) use follow::follow_teeth;
 pub use service::{activate, get, list, record, resolve, void, watch};
 pub(crate) use service::{as_of, resolve_several};

@@ -17,6 +17,7 @@ use super::{
     code::FindingStatus,
     dto::{FindingFilter, NewFindingStatus, RecordFinding, ResolveInput, ToothFinding},
     entity::{ActiveModel, Column, Entity, Model},
+    follow,
 };
 use crate::{
     ToothFindingId, area, chart, error::DentalError, event, presence, reference, sealed::FINDING_NOTE, trace,
@@ -26,7 +27,8 @@ use crate::{
 const THING: &str = "finding";
 const AGGREGATE: &str = "tooth_finding";
 
-/// Records a finding on a tooth that is there as of the day of its onset.
+/// Records a finding on a tooth that is there as of the day of its onset. When the tooth is gone or replaced by now, it
+/// is resolved as of the day of that.
 ///
 /// Needs `dental_chart.write`. Leaves an audit row and an event.
 ///
@@ -47,8 +49,10 @@ pub async fn record(
     let onset_on = reference::past_day(scope, input.onset_on, "/onset_on").map_err(reference::refused)?;
     chart::lock(tx, scope, patient_id).await?;
     reference::require_staff(tx, scope, input.staff_id).await?;
-    let known = presence::as_of(tx, patient_id, onset_on).await?;
-    if known.get(&tooth).is_some_and(|event| event.state.is_gone()) {
+    let history = presence::history(tx, patient_id, reference::today(scope)).await?;
+    let events = history.get(&tooth).map(Vec::as_slice).unwrap_or_default();
+    let known = events.iter().rfind(|event| event.effective_on <= onset_on);
+    if known.is_some_and(|event| event.state.is_gone()) {
         return Err(DentalError::ToothGone { teeth: vec![tooth] });
     }
     let now = scope.now();
@@ -71,14 +75,17 @@ pub async fn record(
         },
         onset_on,
         resolved_on: None,
+        resolved_from: None,
+        resolved_by_presence_id: None,
     };
+    let row = follow::loss_of(&row, &history).map_or_else(|| row.clone(), |event| row.lost(event));
     Entity::insert(row.clone().into_active_model().reset_all()).exec_without_returning(tx).await?;
     let subject = subject(&row, event::TOOTH_FINDING_CREATED);
     trace::made(tx, scope, subject, &ToothFinding::of(row.clone(), None)).await?;
     opened(scope, cipher, row)
 }
 
-/// Says that a finding is there no more.
+/// Says that a finding is there no more. Of one that went with its tooth it can be said that it was gone before.
 ///
 /// # Errors
 /// [`CoreError::NotFound`]; [`CoreError::Stale`]; [`CoreError::RefusedTransition`]; [`CoreError::Invalid`] for a day
@@ -138,9 +145,8 @@ pub async fn void(
     revision: (PatientId, ToothFindingId, Option<i64>),
 ) -> Result<ToothFinding, DentalError> {
     let row = locked(tx, scope, revision).await?;
-    let resolved_on = row.resolved_on;
     let step = (FindingStatus::EnteredInError, "void");
-    opened(scope, cipher, move_to(tx, scope, row, step, resolved_on).await?)
+    opened(scope, cipher, move_to(tx, scope, row, step, None).await?)
 }
 
 /// Returns a finding of a patient's.
@@ -229,7 +235,7 @@ pub(crate) async fn resolve_several(
         let query = Entity::find_by_id(*id).filter(Column::PatientId.eq(patient_id));
         let row = query.lock(LockType::NoKeyUpdate).one(tx).await?;
         let row = row.ok_or_else(|| refused("not_found", "must be a finding of the patient's"))?;
-        if !row.status.next().contains(&FindingStatus::Resolved) || row.onset_on > day {
+        if !row.can_be_resolved(day) || row.onset_on > day {
             return Err(refused("not_open", "must be a finding that is there"));
         }
         move_to(tx, scope, row, (FindingStatus::Resolved, "resolve"), Some(day)).await?;
@@ -266,23 +272,40 @@ async fn move_to(
     (status, action): (FindingStatus, &'static str),
     resolved_on: Option<NaiveDate>,
 ) -> Result<Model, DentalError> {
-    if !row.status.next().contains(&status) {
+    let earlier = resolved_on.is_some_and(|day| row.can_be_resolved(day));
+    if !row.status.next().contains(&status) && !earlier {
         let (from, allowed) = (row.status.as_str(), row.status.allowed());
         return Err(CoreError::RefusedTransition { from, action, allowed }.into());
     }
     if resolved_on.is_some_and(|day| day < row.onset_on) {
         return Err(DentalError::invalid("/resolved_on", "before_onset", "must not be before the onset"));
     }
+    let after = match resolved_on {
+        Some(day) if status == FindingStatus::Resolved => row.resolved(day),
+        _ => Model { status, ..row.clone() },
+    };
+    write(tx, scope, row, after).await
+}
+
+/// Writes where a finding stands, and the trace of that.
+pub(super) async fn write(
+    tx: &TenantTransaction,
+    scope: &TenantScope,
+    before: Model,
+    after: Model,
+) -> Result<Model, DentalError> {
     let changed = ActiveModel {
-        id: Unchanged(row.id),
-        version: Set(row.version + 1),
+        id: Unchanged(before.id),
+        version: Set(before.version + 1),
         updated_at: Set(scope.now()),
-        status: Set(status),
-        resolved_on: Set(resolved_on),
+        status: Set(after.status),
+        resolved_on: Set(after.resolved_on),
+        resolved_from: Set(after.resolved_from),
+        resolved_by_presence_id: Set(after.resolved_by_presence_id),
         ..Default::default()
     };
     let after = changed.update(tx).await?;
-    let (old, new) = (ToothFinding::of(row, None), ToothFinding::of(after.clone(), None));
+    let (old, new) = (ToothFinding::of(before, None), ToothFinding::of(after.clone(), None));
     trace::changed(tx, scope, subject(&after, event::TOOTH_FINDING_STATUS_CHANGED), &old, &new).await?;
     Ok(after)
 }

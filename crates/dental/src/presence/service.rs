@@ -18,16 +18,18 @@ use super::{
     state::{PresenceState, RecordStatus},
 };
 use crate::{
-    ToothPresenceEventId, TreatmentId, chart, error::DentalError, event, reference, sealed::PRESENCE_NOTE,
-    tooth::Tooth, trace, treatment, words,
+    ToothPresenceEventId, TreatmentId, chart, error::DentalError, event, finding, reference,
+    sealed::PRESENCE_NOTE, tooth::Tooth, trace, treatment, words,
 };
 
 const THING: &str = "tooth presence";
 const AGGREGATE: &str = "tooth_presence";
 
-/// Records what became of a tooth, and flags what is planned on a tooth that is gone by now.
+/// Records what became of a tooth. Resolves what was found on a tooth that is gone or replaced by now, and flags what is
+/// planned on one that is gone.
 ///
-/// Needs `dental_chart.write`. Leaves an audit row and an event, and one more for each treatment that is flagged.
+/// Needs `dental_chart.write`. Leaves an audit row and an event, and one more of each for every finding that is resolved
+/// and every treatment that is flagged.
 ///
 /// # Errors
 /// [`CoreError::NotFound`] and [`CoreError::PatientGone`] for the patient; [`CoreError::Invalid`];
@@ -57,13 +59,15 @@ pub async fn record(
     let mut row = new_row(scope, (patient_id, tooth), input.state, effective_on, cause);
     row.note_sealed = words::seal(scope, cipher, (PRESENCE_NOTE, row.id.uuid()), input.note.as_deref())?;
     insert(tx, scope, row.clone()).await?;
+    finding::follow_teeth(tx, scope, patient_id).await?;
     treatment::refresh_flags(tx, scope, patient_id).await?;
     opened(scope, cipher, row)
 }
 
 /// Says that something was recorded in error. What a treatment has done goes with the treatment alone.
 ///
-/// Needs `dental_chart.write`. Leaves an audit row and an event, and one more for each treatment whose flag changes.
+/// Needs `dental_chart.write`. Leaves an audit row and an event, and one more of each for every finding that is there
+/// again and every treatment whose flag changes.
 ///
 /// # Errors
 /// [`CoreError::NotFound`]; [`CoreError::Stale`]; [`CoreError::RefusedTransition`] when it is an error already or
@@ -86,6 +90,7 @@ pub async fn void(
         return Err(CoreError::RefusedTransition { from, action: "void", allowed }.into());
     }
     let row = write_void(tx, scope, row).await?;
+    finding::follow_teeth(tx, scope, patient_id).await?;
     treatment::refresh_flags(tx, scope, patient_id).await?;
     opened(scope, cipher, row)
 }
@@ -145,12 +150,12 @@ pub(crate) struct Cause {
     pub(crate) treatment_id: Option<TreatmentId>,
 }
 
-/// What became of each tooth as of a day; of teeth that are not in it nothing is known.
-pub(crate) async fn as_of(
+/// All that became of each tooth until the end of a day, oldest first.
+pub(crate) async fn history(
     db: &impl TenantScoped,
     patient_id: PatientId,
     day: NaiveDate,
-) -> Result<BTreeMap<Tooth, Model>, DentalError> {
+) -> Result<BTreeMap<Tooth, Vec<Model>>, DentalError> {
     let rows = Entity::find()
         .filter(Column::PatientId.eq(patient_id))
         .filter(Column::Status.eq(RecordStatus::Recorded))
@@ -159,8 +164,21 @@ pub(crate) async fn as_of(
         .order_by_asc(Column::Id)
         .all(db)
         .await?;
-    // The last one of a tooth stays.
-    Ok(rows.into_iter().map(|row| (row.tooth, row)).collect())
+    let mut history = BTreeMap::<Tooth, Vec<Model>>::new();
+    for row in rows {
+        history.entry(row.tooth).or_default().push(row);
+    }
+    Ok(history)
+}
+
+/// What became of each tooth as of a day; of teeth that are not in it nothing is known.
+pub(crate) async fn as_of(
+    db: &impl TenantScoped,
+    patient_id: PatientId,
+    day: NaiveDate,
+) -> Result<BTreeMap<Tooth, Model>, DentalError> {
+    let history = history(db, patient_id, day).await?;
+    Ok(history.into_iter().filter_map(|(tooth, mut events)| Some((tooth, events.pop()?))).collect())
 }
 
 /// Records what a treatment has made of a tooth. The caller holds the chart's lock.

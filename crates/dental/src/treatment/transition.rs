@@ -27,10 +27,10 @@ use crate::{
 
 /// Moves a treatment to another state.
 ///
-/// Beginning, going on and completing need their teeth, or the gap that is to be filled. Completing records what
-/// becomes of the teeth, flags what was planned on one that is gone now, resolves the named findings, hands what can
-/// be billed to `charges`, and ends an accepted plan with its last treatment. An error takes all of that back, but only
-/// while it is not billed.
+/// Beginning, going on and completing need their teeth, or the gap that is to be filled. Completing resolves the named
+/// findings, records what becomes of the teeth, resolves what was found on one that is gone or replaced now, flags what
+/// was planned on one that is gone, hands what can be billed to `charges`, and ends an accepted plan with its last
+/// treatment. An error takes all of that back, but only while it is not billed.
 ///
 /// Needs `treatment.write`, and `treatment.void` for errors. Leaves an audit row and an event, and more of them for
 /// whatever else it changes.
@@ -74,8 +74,9 @@ pub async fn transition(
     trace::changed(tx, scope, subject(&row, event::TREATMENT_STATUS_CHANGED), &before, &after).await?;
     match action {
         Action::Complete => {
-            outcome::record(tx, scope, &row, &known, day).await?;
             finding::resolve_several(tx, scope, row.patient_id, &input.resolves, day).await?;
+            outcome::record(tx, scope, &row, &known, day).await?;
+            finding::follow_teeth(tx, scope, row.patient_id).await?;
             if let Some(charge) = charge(&row, at) {
                 charges.charge(tx, scope, charge).await?;
             }
@@ -83,6 +84,7 @@ pub async fn transition(
         }
         Action::Void => {
             presence::void_of_treatment(tx, scope, row.id).await?;
+            finding::follow_teeth(tx, scope, row.patient_id).await?;
             flag::refresh(tx, scope, row.patient_id).await?;
         }
         Action::Start | Action::Hold | Action::Resume | Action::Stop => {}

@@ -11,6 +11,8 @@ mod isolation;
 #[cfg(test)]
 mod lab;
 #[cfg(test)]
+mod lost;
+#[cfg(test)]
 mod notation;
 #[cfg(test)]
 mod perio;

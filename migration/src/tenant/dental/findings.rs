@@ -15,6 +15,44 @@ pub(super) const CREATE_TOOTH_FINDINGS: TenantMigration = TenantMigration {
     down: Down::Irreversible("clinical records are kept"),
 };
 
+/// Adds what a finding was before it was resolved, and the loss of its tooth that resolved it.
+pub(super) const RESOLVE_FINDINGS_WITH_THEIR_TEETH: TenantMigration = TenantMigration {
+    name: "m0014_resolve_findings_with_their_teeth",
+    up: resolve_with_teeth,
+    down: Down::Irreversible("clinical records are kept"),
+};
+
+fn resolve_with_teeth(script: &mut Script) {
+    const TABLE: &str = "tooth_findings";
+    script.sql(
+        "ALTER TABLE tooth_findings ADD COLUMN resolved_from text, ADD COLUMN resolved_by_presence_id uuid",
+    );
+    constrain(
+        script,
+        TABLE,
+        &[
+            (
+                "fk_tooth_findings__resolved_by_presence_id",
+                "FOREIGN KEY (resolved_by_presence_id) REFERENCES tooth_presence_events (id) ON DELETE RESTRICT",
+            ),
+            (
+                "ck_tooth_findings__resolved_from",
+                "CHECK (resolved_from IS NULL OR (resolved_from IN ('active', 'watch') AND resolved_on IS NOT NULL))",
+            ),
+            (
+                "ck_tooth_findings__resolved_by_presence_id",
+                "CHECK (resolved_by_presence_id IS NULL OR resolved_on IS NOT NULL)",
+            ),
+        ],
+    );
+    script.create_index(
+        Index::create()
+            .name("ix_tooth_findings__resolved_by_presence_id")
+            .table(TABLE)
+            .col("resolved_by_presence_id"),
+    );
+}
+
 fn up(script: &mut Script) {
     const TABLE: &str = "tooth_findings";
     let mut table = about_a_patient(TABLE);

@@ -33,6 +33,7 @@ const LIST: &[TenantMigration] = &[
     plans::CREATE_TREATMENT_PLAN_PHASES,
     plans::CREATE_TREATMENT_PLAN_ITEMS,
     lab_cases::CREATE_LAB_CASES,
+    findings::RESOLVE_FINDINGS_WITH_THEIR_TEETH,
 ];
 
 /// What a tooth's code must look like (ISO 3950).

@@ -1,0 +1,120 @@
+//! Teeth that are gone or replaced take with them what was found on them and done to them.
+
+use std::sync::Arc;
+
+use clinicx_dental::{
+    finding::{self, FindingFilter, FindingStatus, ToothFinding},
+    odontogram,
+    presence::{self, PresenceState},
+    treatment::Action,
+};
+use clinicx_types::{clock::FixedClock, page::PageRequest};
+use serde_json::json;
+
+use crate::practice::{Practice, tooth};
+
+async fn get(practice: &Practice, of: &ToothFinding) -> ToothFinding {
+    let (db, cipher) = (&practice.tenant.connection, &practice.tenant.cipher);
+    finding::get(db, &practice.scope, cipher, (practice.patient, of.id)).await.unwrap()
+}
+
+async fn open(practice: &Practice) -> Vec<ToothFinding> {
+    let (db, cipher) = (&practice.tenant.connection, &practice.tenant.cipher);
+    let filter = FindingFilter { statuses: FindingStatus::OPEN.to_vec(), ..FindingFilter::default() };
+    let page = (&filter, &PageRequest::default());
+    finding::list(db, &practice.scope, cipher, practice.patient, page).await.unwrap().items
+}
+
+#[tokio::test]
+async fn what_was_found_on_a_tooth_goes_with_it() {
+    let mut practice = Practice::open().await;
+    practice
+        .presence(json!({"tooth": "36", "state": "present", "effective_on": "2020-01-01"}))
+        .await
+        .unwrap();
+    let old = json!({"tooth": "36", "code": "caries", "surfaces": ["O"], "onset_on": "2025-01-01"});
+    let old = practice.finding(old).await.unwrap();
+    let watched = json!({"tooth": "36", "code": "wear", "status": "watch"});
+    let watched = practice.finding(watched).await.unwrap();
+    let beside = practice.finding(json!({"tooth": "37", "code": "caries"})).await.unwrap();
+    practice.perform(json!({"procedure_code": "RE01", "tooth": "36", "surfaces": ["M"]})).await.unwrap();
+    let out = practice.perform(json!({"procedure_code": "SU01", "tooth": "36"})).await.unwrap();
+
+    let gone = get(&practice, &old).await;
+    assert_eq!((gone.status, gone.version), (FindingStatus::Resolved, 2));
+    assert_eq!(gone.resolved_on.unwrap().to_string(), "2026-06-01");
+    assert_eq!(open(&practice).await, [beside.clone()]);
+    let (audit, events) = practice.trail(old.id.uuid()).await;
+    assert_eq!(audit, ["tooth_finding.created", "tooth_finding.status_changed"]);
+    assert_eq!(events, audit);
+    let chart = practice.chart().await;
+    let shown = tooth(&chart, "36");
+    assert!(shown.findings.is_empty());
+    assert_eq!(shown.treatments.iter().map(|one| one.id).collect::<Vec<_>>(), [out.id]);
+    assert_eq!(tooth(&practice.chart_of("2026-05-31").await, "36").findings.len(), 1);
+
+    // An implant is none of what was there, but things can be found on it and done to it.
+    practice.scope.clock = Arc::new(FixedClock("2026-06-02T07:00:00Z".parse().unwrap()));
+    practice.perform(json!({"procedure_code": "IM01", "tooth": "36"})).await.unwrap();
+    practice.perform(json!({"procedure_code": "IM02", "tooth": "36"})).await.unwrap();
+    practice.finding(json!({"tooth": "36", "code": "mobility"})).await.unwrap();
+    practice.presence(json!({"tooth": "36", "state": "implant"})).await.unwrap();
+    let chart = practice.chart().await;
+    let svg = odontogram::draw(&chart, &odontogram::Options::default());
+    let name = "aria-label=\"36, lower left first molar: implant; mobility; done: Implant placement; done: Crown on \
+                implant\"";
+    assert!(svg.contains(name), "{}", said(&svg));
+
+    // What turns out not to have happened resolves nothing.
+    let wrong = practice.presence(json!({"tooth": "37", "state": "missing"})).await.unwrap();
+    assert_eq!(get(&practice, &beside).await.status, FindingStatus::Resolved);
+    practice
+        .write(async |tx| {
+            let which = (practice.patient, wrong.id);
+            presence::void(tx, &practice.scope, &practice.tenant.cipher, which, None).await
+        })
+        .await
+        .unwrap();
+    let back = get(&practice, &beside).await;
+    assert_eq!((back.status, back.resolved_on, back.version), (FindingStatus::Active, None, 3));
+    assert_eq!(get(&practice, &watched).await.status, FindingStatus::Resolved);
+}
+
+/// The name of tooth 36 in a drawing.
+fn said(svg: &str) -> &str {
+    let rest = &svg[svg.find("<g id=\"tooth-36\"").unwrap()..];
+    &rest[..rest.find("<title>").unwrap()]
+}
+
+#[tokio::test]
+async fn an_extraction_that_was_an_error_gives_its_findings_back() {
+    let practice = Practice::open().await;
+    let active = practice.finding(json!({"tooth": "18", "code": "caries"})).await.unwrap();
+    let watched = practice.finding(json!({"tooth": "18", "code": "wear", "status": "watch"})).await.unwrap();
+    let out = practice.perform(json!({"procedure_code": "SU01", "tooth": "18"})).await.unwrap();
+    assert!(open(&practice).await.is_empty());
+    practice.act(&out, Action::Void).await.unwrap();
+    assert_eq!(get(&practice, &active).await.status, FindingStatus::Active);
+    assert_eq!(get(&practice, &watched).await.status, FindingStatus::Watch);
+    assert_eq!(tooth(&practice.chart().await, "18").findings.len(), 2);
+}
+
+#[tokio::test]
+async fn deciduous_teeth_that_fall_out_take_their_findings_along() {
+    let practice = Practice::open().await;
+    let body = json!({"tooth": "75", "code": "caries", "onset_on": "2024-01-01"});
+    let early = practice.finding(body).await.unwrap();
+    let fallen = json!({"tooth": "75", "state": "exfoliated", "effective_on": "2025-03-04"});
+    let fallen = practice.presence(fallen).await.unwrap();
+    let early = get(&practice, &early).await;
+    assert_eq!(early.resolved_on.unwrap().to_string(), "2025-03-04");
+    assert_eq!(early.resolved_by_presence_id, Some(fallen.id));
+    // What is written down afterwards was there until then.
+    let body = json!({"tooth": "75", "code": "wear", "onset_on": "2023-01-01"});
+    let late = practice.finding(body).await.unwrap();
+    assert_eq!((late.status, late.resolved_on), (FindingStatus::Resolved, early.resolved_on));
+    assert_eq!((late.version, practice.trail(late.id.uuid()).await.0.len()), (1, 1));
+    assert_eq!(tooth(&practice.chart().await, "75").presence, Some(PresenceState::Exfoliated));
+    assert!(tooth(&practice.chart().await, "75").findings.is_empty());
+    assert_eq!(tooth(&practice.chart_of("2025-03-03").await, "75").findings.len(), 2);
+}
