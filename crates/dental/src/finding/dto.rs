@@ -11,7 +11,9 @@ use super::{
     code::{FindingCode, FindingStatus, Severity},
     entity::Model,
 };
-use crate::{ToothFindingId, ToothPresenceEventId, notation::Notation, surface::SurfaceSet, tooth::Tooth};
+use crate::{
+    ToothFindingId, ToothPresenceEventId, TreatmentId, notation::Notation, surface::SurfaceSet, tooth::Tooth,
+};
 
 /// One finding on a tooth.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
@@ -42,6 +44,8 @@ pub struct ToothFinding {
     pub resolved_on: Option<NaiveDate>,
     /// What became of its tooth, so that it is there no more.
     pub resolved_by_presence_id: Option<ToothPresenceEventId>,
+    /// The treatment because of which it is there no more.
+    pub resolved_by_treatment_id: Option<TreatmentId>,
     /// Who found it.
     pub staff_id: Option<StaffId>,
     /// What is noted about it.
@@ -64,6 +68,7 @@ impl ToothFinding {
             onset_on: row.onset_on,
             resolved_on: row.resolved_on,
             resolved_by_presence_id: row.resolved_by_presence_id,
+            resolved_by_treatment_id: row.resolved_by_treatment_id,
             staff_id: row.staff_id,
             note,
         }

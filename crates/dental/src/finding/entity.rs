@@ -4,7 +4,7 @@ use clinicx_core::{PatientId, StaffId};
 use sea_orm::entity::prelude::*;
 
 use super::code::{FindingCode, FindingStatus, Severity};
-use crate::{ToothFindingId, ToothPresenceEventId, presence, tooth::Tooth};
+use crate::{ToothFindingId, ToothPresenceEventId, TreatmentId, presence, tooth::Tooth};
 
 /// One finding on a tooth.
 #[sea_orm::model]
@@ -44,6 +44,8 @@ pub struct Model {
     pub resolved_from: Option<FindingStatus>,
     /// The loss of the tooth that resolved it.
     pub resolved_by_presence_id: Option<ToothPresenceEventId>,
+    /// The treatment that resolved it.
+    pub resolved_by_treatment_id: Option<TreatmentId>,
 }
 
 impl Model {
@@ -77,6 +79,7 @@ impl Model {
             resolved_on: None,
             resolved_from: None,
             resolved_by_presence_id: None,
+            resolved_by_treatment_id: None,
             ..self.clone()
         }
     }

@@ -1,4 +1,5 @@
 //! Resolves what was found on teeth that are gone or replaced by now, and takes that back when they turn out to be there.
+//! What a treatment resolved is there again when the treatment was an error.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use super::{
     service::write,
 };
 use crate::{
+    TreatmentId,
     error::DentalError,
     presence::{self, entity::Model as Event},
     reference,
@@ -54,4 +56,23 @@ pub(crate) async fn follow_teeth(
 pub(super) fn loss_of<'a>(row: &Model, history: &'a BTreeMap<Tooth, Vec<Event>>) -> Option<&'a Event> {
     let events = history.get(&row.tooth).map(Vec::as_slice).unwrap_or_default();
     presence::losses(events).find(|event| presence::is_after(event, row.onset_on, row.id.uuid()))
+}
+
+/// Takes back what a treatment has resolved. The caller holds the chart's lock.
+pub(crate) async fn reopen_of_treatment(
+    tx: &TenantTransaction,
+    scope: &TenantScope,
+    treatment_id: TreatmentId,
+) -> Result<(), DentalError> {
+    let rows = Entity::find()
+        .filter(Column::ResolvedByTreatmentId.eq(treatment_id))
+        .filter(Column::Status.eq(FindingStatus::Resolved))
+        .order_by_asc(Column::Id)
+        .all(tx)
+        .await?;
+    for row in rows {
+        let after = row.reopened();
+        write(tx, scope, row, after).await?;
+    }
+    Ok(())
 }

@@ -20,8 +20,8 @@ use super::{
     follow,
 };
 use crate::{
-    ToothFindingId, area, chart, error::DentalError, event, presence, reference, sealed::FINDING_NOTE, trace,
-    words,
+    ToothFindingId, TreatmentId, area, chart, error::DentalError, event, presence, reference,
+    sealed::FINDING_NOTE, trace, words,
 };
 
 const THING: &str = "finding";
@@ -77,6 +77,7 @@ pub async fn record(
         resolved_on: None,
         resolved_from: None,
         resolved_by_presence_id: None,
+        resolved_by_treatment_id: None,
     };
     let row = follow::loss_of(&row, &history).map_or_else(|| row.clone(), |event| row.lost(event));
     Entity::insert(row.clone().into_active_model().reset_all()).exec_without_returning(tx).await?;
@@ -225,7 +226,7 @@ pub(crate) async fn as_of(
 pub(crate) async fn resolve_several(
     tx: &TenantTransaction,
     scope: &TenantScope,
-    patient_id: PatientId,
+    (patient_id, treatment_id): (PatientId, TreatmentId),
     ids: &[ToothFindingId],
     day: NaiveDate,
 ) -> Result<(), DentalError> {
@@ -238,7 +239,8 @@ pub(crate) async fn resolve_several(
         if !row.can_be_resolved(day) || row.onset_on > day {
             return Err(refused("not_open", "must be a finding that is there"));
         }
-        move_to(tx, scope, row, (FindingStatus::Resolved, "resolve"), Some(day)).await?;
+        let after = Model { resolved_by_treatment_id: Some(treatment_id), ..row.resolved(day) };
+        write(tx, scope, row, after).await?;
     }
     Ok(())
 }
@@ -302,6 +304,7 @@ pub(super) async fn write(
         resolved_on: Set(after.resolved_on),
         resolved_from: Set(after.resolved_from),
         resolved_by_presence_id: Set(after.resolved_by_presence_id),
+        resolved_by_treatment_id: Set(after.resolved_by_treatment_id),
         ..Default::default()
     };
     let after = changed.update(tx).await?;

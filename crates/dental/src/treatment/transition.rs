@@ -74,7 +74,7 @@ pub async fn transition(
     trace::changed(tx, scope, subject(&row, event::TREATMENT_STATUS_CHANGED), &before, &after).await?;
     match action {
         Action::Complete => {
-            finding::resolve_several(tx, scope, row.patient_id, &input.resolves, day).await?;
+            finding::resolve_several(tx, scope, (row.patient_id, row.id), &input.resolves, day).await?;
             outcome::record(tx, scope, &row, &known, day).await?;
             finding::follow_teeth(tx, scope, row.patient_id).await?;
             if let Some(charge) = charge(&row, at) {
@@ -84,6 +84,7 @@ pub async fn transition(
         }
         Action::Void => {
             presence::void_of_treatment(tx, scope, row.id).await?;
+            finding::reopen_of_treatment(tx, scope, row.id).await?;
             finding::follow_teeth(tx, scope, row.patient_id).await?;
             flag::refresh(tx, scope, row.patient_id).await?;
         }

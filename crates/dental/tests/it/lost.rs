@@ -118,3 +118,36 @@ async fn deciduous_teeth_that_fall_out_take_their_findings_along() {
     assert!(tooth(&practice.chart().await, "75").findings.is_empty());
     assert_eq!(tooth(&practice.chart_of("2025-03-03").await, "75").findings.len(), 2);
 }
+
+#[tokio::test]
+async fn a_filling_that_was_an_error_gives_back_what_it_resolved() {
+    let practice = Practice::open().await;
+    let body = json!({"tooth": "36", "code": "caries", "surfaces": ["O"], "status": "watch"});
+    let found = practice.finding(body).await.unwrap();
+    let other = practice.finding(json!({"tooth": "36", "code": "wear"})).await.unwrap();
+    let fill = async || {
+        let planned = json!({"procedure_code": "RE01", "tooth": "36", "surfaces": ["O"]});
+        let planned = practice.plan(planned).await.unwrap();
+        let begun = practice.act(&planned, Action::Start).await.unwrap();
+        let body = json!({"resolves": [found.id]});
+        practice.act_with(&begun, Action::Complete, body).await.unwrap()
+    };
+    let filling = fill().await;
+    let resolved = get(&practice, &found).await;
+    assert_eq!((resolved.status, resolved.version), (FindingStatus::Resolved, 2));
+    assert_eq!(resolved.resolved_by_treatment_id, Some(filling.id));
+    practice.act(&filling, Action::Void).await.unwrap();
+    let back = get(&practice, &found).await;
+    assert_eq!((back.status, back.resolved_on, back.version), (FindingStatus::Watch, None, 3));
+    assert_eq!(back.resolved_by_treatment_id, None);
+    assert_eq!(get(&practice, &other).await, other);
+
+    // When the tooth is gone by the time, its loss has resolved it.
+    let filling = fill().await;
+    let gone = practice.presence(json!({"tooth": "36", "state": "extracted"})).await.unwrap();
+    assert_eq!(get(&practice, &found).await.resolved_by_treatment_id, Some(filling.id));
+    practice.act(&filling, Action::Void).await.unwrap();
+    let lost = get(&practice, &found).await;
+    assert_eq!((lost.status, lost.resolved_by_presence_id), (FindingStatus::Resolved, Some(gone.id)));
+    assert!(open(&practice).await.is_empty());
+}

@@ -22,6 +22,39 @@ pub(super) const RESOLVE_FINDINGS_WITH_THEIR_TEETH: TenantMigration = TenantMigr
     down: Down::Irreversible("clinical records are kept"),
 };
 
+/// Adds the treatment that resolved a finding.
+pub(super) const NAME_WHAT_RESOLVES_FINDINGS: TenantMigration = TenantMigration {
+    name: "m0015_name_what_resolves_findings",
+    up: name_treatments,
+    down: Down::Irreversible("clinical records are kept"),
+};
+
+fn name_treatments(script: &mut Script) {
+    const TABLE: &str = "tooth_findings";
+    script.sql("ALTER TABLE tooth_findings ADD COLUMN resolved_by_treatment_id uuid");
+    constrain(
+        script,
+        TABLE,
+        &[
+            (
+                "fk_tooth_findings__resolved_by_treatment_id",
+                "FOREIGN KEY (resolved_by_treatment_id) REFERENCES treatments (id) ON DELETE RESTRICT",
+            ),
+            (
+                "ck_tooth_findings__resolved_by_treatment_id",
+                "CHECK (resolved_by_treatment_id IS NULL \
+                 OR (resolved_on IS NOT NULL AND resolved_by_presence_id IS NULL))",
+            ),
+        ],
+    );
+    script.create_index(
+        Index::create()
+            .name("ix_tooth_findings__resolved_by_treatment_id")
+            .table(TABLE)
+            .col("resolved_by_treatment_id"),
+    );
+}
+
 fn resolve_with_teeth(script: &mut Script) {
     const TABLE: &str = "tooth_findings";
     script.sql(

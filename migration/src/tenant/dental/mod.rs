@@ -34,6 +34,7 @@ const LIST: &[TenantMigration] = &[
     plans::CREATE_TREATMENT_PLAN_ITEMS,
     lab_cases::CREATE_LAB_CASES,
     findings::RESOLVE_FINDINGS_WITH_THEIR_TEETH,
+    findings::NAME_WHAT_RESOLVES_FINDINGS,
 ];
 
 /// What a tooth's code must look like (ISO 3950).
