@@ -18,7 +18,8 @@ use validator::Validate;
 
 use super::{
     dto::{
-        CreateProcedureCode, ImportProcedureCodes, ImportedProcedureCodes, ProcedureCode, UpdateProcedureCode,
+        self, CreateProcedureCode, ImportProcedureCodes, ImportedProcedureCodes, ProcedureCode,
+        UpdateProcedureCode,
     },
     entity::{Column, Entity, Model},
     kind::{Category, Effect, Origin},
@@ -50,12 +51,12 @@ pub async fn import(
     input: ImportProcedureCodes,
 ) -> Result<ImportedProcedureCodes, DentalError> {
     validation::check(&input)?;
-    let lines = read(&input.csv).map_err(DentalError::fields_of)?;
-    let codes: Vec<String> = lines.iter().map(|line| line.code.clone()).collect();
+    let File { lines, mut wrong } = read(&input.csv).map_err(DentalError::fields_of)?;
+    let codes = lines.iter().map(|line| line.code.clone()).filter(|code| dto::code(code).is_ok());
     let query = Entity::find().filter(Column::Code.is_in(codes)).lock(LockType::NoKeyUpdate);
     let present: BTreeMap<String, Model> =
         query.all(tx).await?.into_iter().map(|row| (row.code.clone(), row)).collect();
-    let (mut new, mut changed, mut wrong, mut unchanged) = (Vec::new(), Vec::new(), Vec::new(), 0_u64);
+    let (mut new, mut changed, mut unchanged) = (Vec::new(), Vec::new(), 0_u64);
     for line in lines {
         let number = line.number;
         let outcome = match present.get(&line.code) {
@@ -68,14 +69,14 @@ pub async fn import(
                 })
             }
         };
-        if let Err(error) = outcome {
-            let pointer = format!("/csv/{number}{}", error.pointer);
-            wrong.push(FieldError { pointer, ..error });
+        if let Err(errors) = outcome {
+            wrong.extend(errors.into_iter().map(|error| placed(number, error)));
         }
     }
     if !wrong.is_empty() {
-        wrong.truncate(MAX_ERRORS);
-        return Err(DentalError::fields_of(wrong));
+        wrong.sort_by_key(|(number, _)| *number);
+        let wrong = wrong.into_iter().map(|(_, error)| error).take(MAX_ERRORS);
+        return Err(DentalError::fields_of(wrong.collect()));
     }
     let imported = ImportedProcedureCodes {
         created: u64::try_from(new.len()).unwrap_or(u64::MAX),
@@ -166,8 +167,20 @@ impl Line {
     }
 }
 
-/// Reads the whole file; every wrong field of it is told.
-fn read(text: &str) -> Result<Vec<Line>, Vec<FieldError>> {
+/// What was read of a file: its lines, and what is wrong about them by the numbers of the lines.
+struct File {
+    lines: Vec<Line>,
+    wrong: Vec<(u64, FieldError)>,
+}
+
+/// Says in which line a wrong field stands.
+fn placed(number: u64, error: FieldError) -> (u64, FieldError) {
+    let pointer = format!("/csv/{number}{}", error.pointer);
+    (number, FieldError { pointer, ..error })
+}
+
+/// Reads the whole file, whatever is wrong about its lines; a file that can't be read as one is refused.
+fn read(text: &str) -> Result<File, Vec<FieldError>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut reader = ReaderBuilder::new().flexible(true).from_reader(text.as_bytes());
     let headers = reader.headers().map_err(|_| vec![unreadable(1)])?.clone();
@@ -176,7 +189,7 @@ fn read(text: &str) -> Result<Vec<Line>, Vec<FieldError>> {
     let mut counted = Counted { text, bytes: 0, line: 1 };
     for record in reader.records() {
         let Ok(record) = record else {
-            wrong.push(unreadable(2));
+            wrong.push((2, unreadable(2)));
             break;
         };
         let number = counted.line_of(&record);
@@ -189,23 +202,21 @@ fn read(text: &str) -> Result<Vec<Line>, Vec<FieldError>> {
         }
         if record.len() != headers.len() {
             let detail = "must have as many fields as the first line";
-            wrong.push(FieldError::new(format!("/csv/{number}"), "wrong_length", detail));
+            wrong.push(placed(number, FieldError::new("", "wrong_length", detail)));
             continue;
         }
-        match line(&columns, &record, number) {
-            Ok(line) if seen.insert(line.code.clone()) => lines.push(line),
-            Ok(_) => {
-                let pointer = format!("/csv/{number}/code");
-                wrong.push(FieldError::new(pointer, "duplicate", "stands in the file already"));
-            }
-            Err(errors) => wrong.extend(errors),
+        let (line, errors) = line(&columns, &record, number);
+        wrong.extend(errors.into_iter().map(|error| placed(number, error)));
+        if dto::code(&line.code).is_ok() && !seen.insert(line.code.clone()) {
+            let twice = FieldError::new("/code", "duplicate", "stands in the file already");
+            wrong.push(placed(number, twice));
         }
+        lines.push(line);
     }
     if lines.is_empty() && wrong.is_empty() {
-        wrong.push(FieldError::new("/csv", "too_short", "must have a line beside the first"));
+        return Err(vec![FieldError::new("/csv", "too_short", "must have a line beside the first")]);
     }
-    wrong.truncate(MAX_ERRORS);
-    if wrong.is_empty() { Ok(lines) } else { Err(wrong) }
+    Ok(File { lines, wrong })
 }
 
 /// Counts the lines up to a record. The reader's own count is one behind where lines end with CR and LF.
@@ -260,19 +271,20 @@ fn columns(headers: &StringRecord) -> Result<BTreeMap<&'static str, usize>, Vec<
     if wrong.is_empty() { Ok(columns) } else { Err(wrong) }
 }
 
+/// Reads a line, and tells what is wrong about its fields but what it costs, which depends on what is there already.
 fn line(
     columns: &BTreeMap<&'static str, usize>,
     record: &StringRecord,
     number: u64,
-) -> Result<Line, Vec<FieldError>> {
+) -> (Line, Vec<FieldError>) {
     let field = |name: &str| columns.get(name).and_then(|index| record.get(*index)).map(str::trim);
     let filled = |name: &str| field(name).filter(|text| !text.is_empty());
     let mut wrong = Vec::new();
-    let category = word::<Category>(filled("category"), (number, "category"), &mut wrong);
-    let area = word::<Area>(filled("area"), (number, "area"), &mut wrong);
-    let effect = word::<Effect>(filled("effect"), (number, "effect"), &mut wrong);
-    let billable = truth(filled("billable"), (number, "billable"), &mut wrong);
-    let active = truth(filled("active"), (number, "active"), &mut wrong);
+    let category = word::<Category>(filled("category"), "category", &mut wrong);
+    let area = word::<Area>(filled("area"), "area", &mut wrong);
+    let effect = word::<Effect>(filled("effect"), "effect", &mut wrong);
+    let billable = truth(filled("billable"), "billable", &mut wrong);
+    let active = truth(filled("active"), "active", &mut wrong);
     let found = Line {
         number,
         code: field("code").unwrap_or_default().to_ascii_uppercase(),
@@ -300,38 +312,33 @@ fn line(
         active: true,
     };
     if let Err(errors) = checked.validate() {
-        let errors = validation::field_errors(&errors).into_iter();
-        wrong.extend(errors.map(|error| {
-            let pointer = format!("/csv/{number}{}", error.pointer);
-            FieldError { pointer, ..error }
-        }));
+        wrong.extend(validation::field_errors(&errors));
     }
-    if wrong.is_empty() { Ok(found) } else { Err(wrong) }
+    (found, wrong)
 }
 
 /// Reads one of the words of a type.
 fn word<T: ActiveEnum<Value = String>>(
     text: Option<&str>,
-    (number, column): (u64, &str),
+    column: &str,
     wrong: &mut Vec<FieldError>,
 ) -> Option<T> {
     let text = text?;
     let found = T::try_from_value(&text.to_ascii_lowercase()).ok();
     if found.is_none() {
         let words = T::values().into_iter().collect::<Vec<_>>().join(", ");
-        let pointer = format!("/csv/{number}/{column}");
-        wrong.push(FieldError::new(pointer, "unknown_value", format!("must be one of {words}")));
+        let detail = format!("must be one of {words}");
+        wrong.push(FieldError::new(format!("/{column}"), "unknown_value", detail));
     }
     found
 }
 
-fn truth(text: Option<&str>, (number, column): (u64, &str), wrong: &mut Vec<FieldError>) -> Option<bool> {
+fn truth(text: Option<&str>, column: &str, wrong: &mut Vec<FieldError>) -> Option<bool> {
     match text?.to_ascii_lowercase().as_str() {
         "true" | "yes" | "1" => Some(true),
         "false" | "no" | "0" => Some(false),
         _ => {
-            let pointer = format!("/csv/{number}/{column}");
-            wrong.push(FieldError::new(pointer, "unknown_value", "must be true or false"));
+            wrong.push(FieldError::new(format!("/{column}"), "unknown_value", "must be true or false"));
             None
         }
     }
@@ -342,14 +349,18 @@ mod tests {
     use super::*;
 
     fn pointers(text: &str) -> Vec<(String, String)> {
-        let Err(wrong) = read(text) else { return Vec::new() };
+        let wrong = match read(text) {
+            Ok(file) => file.wrong.into_iter().map(|(_, error)| error).collect(),
+            Err(wrong) => wrong,
+        };
         wrong.into_iter().map(|one| (one.pointer, one.code)).collect()
     }
 
     #[test]
     fn a_file_is_read_by_the_names_of_its_columns() {
         let text = "\u{feff}Name,code,PRICE,billable\r\n\"Filling, small\",f1,12.50,no\r\nExam,E-2,,\r\n";
-        let lines = read(text).map_err(|wrong| format!("{wrong:?}")).unwrap();
+        let File { lines, wrong } = read(text).map_err(|wrong| format!("{wrong:?}")).unwrap();
+        assert!(wrong.is_empty(), "{wrong:?}");
         let one = &lines[0];
         assert_eq!((one.number, one.code.as_str(), one.name.as_str()), (2, "F1", "Filling, small"));
         assert_eq!(

@@ -37,7 +37,7 @@ pub async fn create(
     input: CreateProcedureCode,
 ) -> Result<ProcedureCode, DentalError> {
     validation::check(&input)?;
-    let row = new_row(scope, input, Origin::Own).map_err(reference::refused)?;
+    let row = new_row(scope, input, Origin::Own).map_err(DentalError::fields_of)?;
     insert(tx, scope, &row).await?;
     Ok(row.into())
 }
@@ -107,7 +107,7 @@ pub async fn update(
     let before = found.ok_or(DentalError::not_found(THING))?;
     change::expect_version(THING, expected, before.version)?;
     let mut after = before.clone();
-    apply(scope, &mut after, patch).map_err(reference::refused)?;
+    apply(scope, &mut after, patch).map_err(DentalError::fields_of)?;
     Ok(write(tx, scope, before, after).await?.into())
 }
 
@@ -122,16 +122,61 @@ pub(crate) async fn by_code(db: &impl TenantScoped, code: &str, pointer: &str) -
     }
 }
 
-/// Makes a row of an input.
+/// What somebody says about what a procedure costs.
+struct Cost<'a> {
+    price: Option<&'a str>,
+    currency: Option<&'a str>,
+    tax_rate: Option<&'a str>,
+}
+
+/// What a procedure costs.
+struct CostRead {
+    price: Option<Decimal>,
+    currency: Option<String>,
+    tax_rate: Option<Decimal>,
+}
+
+impl Cost<'_> {
+    /// Reads the price, its currency and the rate of tax on it, or tells every wrong field.
+    fn read(self, scope: &TenantScope) -> Result<CostRead, Vec<FieldError>> {
+        let mut wrong = Vec::new();
+        let currency = reference::currency(scope, self.currency);
+        let known = currency.is_ok();
+        let currency = currency.unwrap_or_else(|error| {
+            wrong.push(error);
+            scope.currency
+        });
+        let price = self.price.map(|text| reference::amount(text, currency, "/price"));
+        let price = price.transpose().unwrap_or_else(|error| {
+            // How many decimals it can have is not known without its currency.
+            if known || error.code != "too_precise" {
+                wrong.push(error);
+            }
+            None
+        });
+        let tax_rate = self.tax_rate.map(|text| reference::percentage(text, "/tax_rate"));
+        let tax_rate = tax_rate.transpose().unwrap_or_else(|error| {
+            wrong.push(error);
+            None
+        });
+        let currency = price.map(|_| currency.code().to_owned());
+        if wrong.is_empty() { Ok(CostRead { price, currency, tax_rate }) } else { Err(wrong) }
+    }
+}
+
+/// Makes a row of an input, or tells every wrong field.
 pub(super) fn new_row(
     scope: &TenantScope,
     input: CreateProcedureCode,
     origin: Origin,
-) -> Result<Model, FieldError> {
+) -> Result<Model, Vec<FieldError>> {
     let now = scope.now();
-    let currency = reference::currency(scope, input.currency.as_deref())?;
-    let price = input.price.as_deref().map(|text| reference::amount(text, currency, "/price")).transpose()?;
-    let tax_rate = input.tax_rate.as_deref().map(|text| reference::percentage(text, "/tax_rate"));
+    let cost = Cost {
+        price: input.price.as_deref(),
+        currency: input.currency.as_deref(),
+        tax_rate: input.tax_rate.as_deref(),
+    };
+    let CostRead { price, currency, tax_rate } = cost.read(scope)?;
     Ok(Model {
         id: ProcedureCodeId::new(scope.next_id()),
         version: 1,
@@ -144,20 +189,20 @@ pub(super) fn new_row(
         area: input.area,
         effect: input.effect,
         price,
-        currency: price.map(|_| currency.code().to_owned()),
-        tax_rate: tax_rate.transpose()?.unwrap_or(Decimal::ZERO),
+        currency,
+        tax_rate: tax_rate.unwrap_or(Decimal::ZERO),
         billable: input.billable,
         active: input.active,
         origin,
     })
 }
 
-/// Applies a patch to a row.
+/// Applies a patch to a row, or tells every wrong field.
 pub(super) fn apply(
     scope: &TenantScope,
     row: &mut Model,
     patch: UpdateProcedureCode,
-) -> Result<(), FieldError> {
+) -> Result<(), Vec<FieldError>> {
     if let Some(name) = patch.name {
         row.name = name.trim().to_owned();
     }
@@ -169,17 +214,20 @@ pub(super) fn apply(
     row.effect = patch.effect.unwrap_or(row.effect);
     row.billable = patch.billable.unwrap_or(row.billable);
     row.active = patch.active.unwrap_or(row.active);
-    if let Some(rate) = patch.tax_rate {
-        row.tax_rate = reference::percentage(&rate, "/tax_rate")?;
-    }
-    let currency = reference::currency(scope, patch.currency.as_deref().or(row.currency.as_deref()))?;
     let price = match patch.price {
         Some(text) => text,
         // A price that stays must still be one in a currency that does not.
-        None => row.price.map(|price| reference::shown(price, currency.code())),
+        None => row.price.map(|price| price.normalize().to_string()),
     };
-    row.price = price.as_deref().map(|text| reference::amount(text, currency, "/price")).transpose()?;
-    row.currency = row.price.map(|_| currency.code().to_owned());
+    let cost = Cost {
+        price: price.as_deref(),
+        currency: patch.currency.as_deref().or(row.currency.as_deref()),
+        tax_rate: patch.tax_rate.as_deref(),
+    };
+    let CostRead { price, currency, tax_rate } = cost.read(scope)?;
+    row.price = price;
+    row.currency = currency;
+    row.tax_rate = tax_rate.unwrap_or(row.tax_rate);
     Ok(())
 }
 

@@ -86,11 +86,54 @@ async fn a_file_is_taken_over_whole_or_not_at_all() {
         "code,name,price,tax_rate\nN2,Fine,1.00,0\nN3,Bad,1.001,0\nN4,Bad,1,200\nN5,,1,0\nN5,Twice,1,0\n";
     let error = import(&practice, wrong).await.unwrap_err();
     let found: Vec<_> = error.fields().into_iter().map(|field| (field.pointer, field.code)).collect();
-    assert_eq!(found, [("/csv/5/name".to_owned(), "blank".to_owned())]);
-    let wrong = wrong.replace("N5,,1,0\n", "");
-    let error = import(&practice, &wrong).await.unwrap_err();
-    let found: Vec<_> = error.fields().into_iter().map(|field| (field.pointer, field.code)).collect();
-    let expected = [("/csv/3/price", "too_precise"), ("/csv/4/tax_rate", "malformed_percentage")];
+    let expected = [
+        ("/csv/3/price", "too_precise"),
+        ("/csv/4/tax_rate", "malformed_percentage"),
+        ("/csv/5/name", "blank"),
+        ("/csv/6/code", "duplicate"),
+    ];
     assert_eq!(found, expected.map(|(pointer, code)| (pointer.to_owned(), code.to_owned())));
     assert!(find(&practice, "n2").await.is_empty());
+}
+
+#[tokio::test]
+async fn every_wrong_field_of_every_line_is_told_at_once() {
+    let practice = Practice::open().await;
+    let check = async |csv: &str, expected: &[(&str, &str)]| {
+        let error = import(&practice, csv).await.unwrap_err();
+        let found: Vec<_> = error.fields().into_iter().map(|field| (field.pointer, field.code)).collect();
+        let expected: Vec<_> =
+            expected.iter().map(|(one, other)| ((*one).to_owned(), (*other).to_owned())).collect();
+        assert_eq!(found, expected, "{csv}");
+    };
+    let csv =
+        "code,name,price,tax_rate\nF1,Fine,1.00,0\nA B,Code,1,0\nF2,Comma,\"12,50\",0\nF3,Both,1e3,200\n";
+    check(
+        csv,
+        &[
+            ("/csv/3/code", "malformed_code"),
+            ("/csv/4/price", "malformed_amount"),
+            ("/csv/5/price", "malformed_amount"),
+            ("/csv/5/tax_rate", "malformed_percentage"),
+        ],
+    )
+    .await;
+    // Of a code that is there already, and where the currency decides about the decimals.
+    let csv = "code,name,category,price,currency\nRE01,Composite,magic,x,EURO\nF4,Dinar,other,1.234,XXXX\nF5,Yen,other,1.5,JPY\n";
+    check(
+        csv,
+        &[
+            ("/csv/2/category", "unknown_value"),
+            ("/csv/2/currency", "unknown_currency"),
+            ("/csv/2/price", "malformed_amount"),
+            ("/csv/3/currency", "unknown_currency"),
+            ("/csv/4/price", "too_precise"),
+        ],
+    )
+    .await;
+    assert!(find(&practice, "f1").await.is_empty());
+    let both = json!({"code": "F6", "name": "Both", "price": "x", "tax_rate": "x"});
+    let input = serde_json::from_value(both).unwrap();
+    let refused = practice.write(async |tx| procedure_code::create(tx, &practice.scope, input).await).await;
+    assert_eq!(refused.unwrap_err().fields().len(), 2);
 }
