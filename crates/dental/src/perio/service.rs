@@ -12,9 +12,10 @@ use clinicx_types::{
     page::{Page, PageRequest},
 };
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder,
-    QuerySelect, Set, Unchanged, sea_query::LockType,
+    ActiveEnum, ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter,
+    QueryOrder, QuerySelect, Set, Unchanged, sea_query::LockType,
 };
+use validator::Validate;
 
 use super::{
     dto::{PerioExam, PerioFilter, RecordPerioExam},
@@ -180,6 +181,14 @@ fn measurements(
 ) -> Result<Vec<measurement::Model>, DentalError> {
     let (mut rows, mut wrong, mut seen) = (Vec::new(), Vec::new(), BTreeSet::new());
     for (index, one) in input.teeth.iter().enumerate() {
+        for (site, measure) in &one.sites {
+            let errors = measure.validate().err();
+            let errors = errors.map(|errors| validation::field_errors(&errors)).unwrap_or_default();
+            wrong.extend(errors.into_iter().map(|error| {
+                let pointer = format!("/teeth/{index}/sites/{}{}", site.to_value(), error.pointer);
+                FieldError { pointer, ..error }
+            }));
+        }
         let pointer = format!("/teeth/{index}/tooth");
         let tooth = match reference::tooth(&one.tooth, one.notation, &pointer) {
             Ok(tooth) if seen.insert(tooth) => tooth,

@@ -6,9 +6,10 @@ use clinicx_persistence::{TenantScope, TenantTransaction};
 use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, Set, Unchanged};
 
 use super::{
-    dto::{CreateTreatmentPlan, PhaseInput, TreatmentPlan, UpdateTreatmentPlan},
+    dto::{CreateTreatmentPlan, TreatmentPlan, UpdateTreatmentPlan},
     entity::{ActiveModel, Entity, Model},
-    outline, service,
+    outline::{self, Outline},
+    service,
     status::PlanStatus,
 };
 use crate::{
@@ -63,11 +64,11 @@ pub async fn create(
         ended_at: None,
     };
     Entity::insert(row.clone().into_active_model().reset_all()).exec_without_returning(tx).await?;
-    let phases = match input.items.is_empty() {
-        true => input.phases,
-        false => vec![PhaseInput { title: None, items: input.items }],
+    let outline = match input.items.is_empty() {
+        true => Outline::Phases(input.phases),
+        false => Outline::Items(input.items),
     };
-    outline::write(tx, scope, cipher, &row, phases).await?;
+    outline::write(tx, scope, cipher, &row, outline).await?;
     let subject = service::subject(&row, event::TREATMENT_PLAN_CREATED);
     let made = service::opened(tx, scope, cipher, row).await?;
     trace::made(tx, scope, subject, &service::Traced::from(&made)).await?;
@@ -113,7 +114,7 @@ pub async fn update(
     }
     if let Some(phases) = patch.phases {
         outline::clear(tx, &row).await?;
-        outline::write(tx, scope, cipher, &row, phases).await?;
+        outline::write(tx, scope, cipher, &row, Outline::Phases(phases)).await?;
     }
     let row = changed.update(tx).await?;
     let subject = service::subject(&row, event::TREATMENT_PLAN_UPDATED);

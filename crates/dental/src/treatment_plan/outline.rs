@@ -18,16 +18,29 @@ use crate::{
 };
 use clinicx_core::CoreError;
 
-/// Where an item stands in the input.
+/// The treatments of a draft, as somebody has sent them.
+pub(super) enum Outline {
+    /// Phases with treatments.
+    Phases(Vec<PhaseInput>),
+    /// Treatments of a plan with one phase.
+    Items(Vec<ItemInput>),
+}
+
+/// Where an item stands in what was sent.
 struct At {
-    phase: usize,
+    /// The phase; `None` where the items stand in none.
+    phase: Option<usize>,
     item: usize,
 }
 
 impl At {
+    fn pointer(&self) -> String {
+        let phase = self.phase.map(|phase| format!("/phases/{phase}")).unwrap_or_default();
+        format!("{phase}/items/{}", self.item)
+    }
+
     fn refuse(&self, field: &str, code: &str, detail: &str) -> DentalError {
-        let pointer = format!("/phases/{}/items/{}{field}", self.phase, self.item);
-        DentalError::invalid(&pointer, code, detail)
+        DentalError::invalid(&format!("{}{field}", self.pointer()), code, detail)
     }
 }
 
@@ -37,9 +50,13 @@ pub(super) async fn write(
     scope: &TenantScope,
     cipher: &FieldCipher,
     plan: &Model,
-    phases: Vec<PhaseInput>,
+    outline: Outline,
 ) -> Result<(), DentalError> {
     let now = scope.now();
+    let (phases, phased) = match outline {
+        Outline::Phases(phases) => (phases, true),
+        Outline::Items(items) => (vec![PhaseInput { title: None, items }], false),
+    };
     let mut seen = BTreeSet::new();
     for (index, input) in phases.into_iter().enumerate() {
         let id = TreatmentPlanPhaseId::new(scope.next_id());
@@ -54,7 +71,7 @@ pub(super) async fn write(
         };
         phase::Entity::insert(row.into_active_model().reset_all()).exec_without_returning(tx).await?;
         for (place, input) in input.items.into_iter().enumerate() {
-            let at = At { phase: index, item: place };
+            let at = At { phase: phased.then_some(index), item: place };
             let treatment_id = treatment_of(tx, scope, cipher, plan, (input, &at)).await?;
             if !seen.insert(treatment_id) {
                 return Err(at.refuse("/treatment_id", "duplicate", "stands in the plan already"));
@@ -136,7 +153,7 @@ fn placed(error: DentalError, at: &At) -> DentalError {
             fields
                 .into_iter()
                 .map(|field| FieldError {
-                    pointer: format!("/phases/{}/items/{}/treatment{}", at.phase, at.item, field.pointer),
+                    pointer: format!("{}/treatment{}", at.pointer(), field.pointer),
                     ..field
                 })
                 .collect(),

@@ -54,7 +54,8 @@ async fn measures_outside_their_range_and_of_teeth_that_are_gone_are_refused() {
     let check = async |body: Value, code: &str| {
         assert_eq!(wrong_field(record(&practice, body.clone()).await).1, code, "{body}");
     };
-    check(exam("36", json!({"probing_mm": 21})), "out_of_range").await;
+    let wrong = record(&practice, exam("36", json!({"probing_mm": 21}))).await;
+    assert_eq!(wrong_field(wrong), ("/teeth/0/sites/buccal/probing_mm".into(), "out_of_range".into()));
     check(exam("36", json!({"probing_mm": -1})), "out_of_range").await;
     check(exam("36", json!({"recession_mm": -11})), "out_of_range").await;
     check(exam("36", json!({"recession_mm": 21})), "out_of_range").await;

@@ -111,12 +111,15 @@ async fn a_draft_can_be_changed_and_a_treatment_is_in_one_plan() {
     let twice = practice.draft(json!({"items": [{"treatment_id": one.id}]})).await;
     assert_eq!(code(twice), "treatment_planned");
     let both = json!({"items": [{"treatment_id": two.id}, {"treatment_id": two.id}]});
-    assert_eq!(
-        wrong_field(practice.draft(both).await),
-        ("/phases/0/items/1/treatment_id".into(), "duplicate".into())
-    );
+    assert_eq!(wrong_field(practice.draft(both).await), ("/items/1/treatment_id".into(), "duplicate".into()));
+    let nowhere = json!({"procedure_code": "XX99", "staff_id": practice.dentist});
+    let nowhere = json!({"items": [{"treatment_id": one.id}, {"treatment": nowhere}]});
+    practice.draft(json!({})).await.unwrap();
+    assert_eq!(code(practice.draft(nowhere.clone()).await), "treatment_planned");
+    let alone = json!({"items": [nowhere["items"][1]]});
+    assert_eq!(wrong_field(practice.draft(alone).await).0, "/items/0/treatment/procedure_code");
     let none = json!({"items": [{}]});
-    assert_eq!(wrong_field(practice.draft(none).await).1, "treatment_or_id");
+    assert_eq!(wrong_field(practice.draft(none).await), ("/items/0".into(), "treatment_or_id".into()));
     let wrong = json!({"procedure_code": "RE01", "tooth": "99", "staff_id": practice.dentist});
     let wrong = practice.draft(json!({"phases": [{}, {"items": [{"treatment": wrong}]}]})).await;
     assert_eq!(wrong_field(wrong).0, "/phases/1/items/0/treatment/tooth");
