@@ -17,10 +17,12 @@ use crate::{
     area::{Place, PlaceInput},
     chart,
     error::DentalError,
-    event, presence,
+    event,
+    presence::{self, PresenceState},
     procedure_code::{self, Effect},
     reference,
     sealed::TREATMENT_NOTE,
+    tooth::Tooth,
     trace, words,
 };
 
@@ -100,7 +102,7 @@ pub async fn create(
     Ok(made)
 }
 
-/// Refuses surfaces where a whole tooth comes or goes, and such work without a tooth.
+/// Refuses surfaces where a whole tooth comes or goes, such work without a tooth, and implants for deciduous teeth.
 fn check_effect(effect: Option<Effect>, place: &Place) -> Result<(), DentalError> {
     if !matches!(effect, Some(Effect::Extraction | Effect::Implant)) {
         return Ok(());
@@ -114,6 +116,11 @@ fn check_effect(effect: Option<Effect>, place: &Place) -> Result<(), DentalError
             "not_of_procedure",
             "must not be given for this procedure",
         ));
+    }
+    let possible = |tooth: &Tooth| PresenceState::Implant.is_possible_for(*tooth);
+    if effect == Some(Effect::Implant) && !place.teeth.iter().all(possible) {
+        let pointer = if place.teeth.len() > 1 { "/teeth" } else { "/tooth" };
+        return Err(DentalError::invalid(pointer, "not_of_tooth", "must be permanent for this procedure"));
     }
     Ok(())
 }

@@ -48,6 +48,7 @@ async fn what_is_wrong_about_a_treatment_is_refused() {
         "not_of_procedure",
     )
     .await;
+    check(json!({"procedure_code": "IM01", "tooth": "55"}), "/tooth", "not_of_tooth").await;
     check(json!({"procedure_code": "RE01", "tooth": "36", "price": "1.234"}), "/price", "too_precise").await;
     check(json!({"procedure_code": "RE01", "tooth": "36", "price": "-1"}), "/price", "out_of_range").await;
     let visit = json!({"procedure_code": "RE01", "tooth": "36", "appointment_id": practice.patient});
