@@ -111,9 +111,10 @@ pub(super) fn assemble(
     })
 }
 
-/// What a line adds to the estimate: nothing when it will not be done, unless it was accepted.
+/// What a line adds to the estimate: nothing when it is not billed, or will not be done, unless it was accepted.
 fn cost<'a>((item, treatment, price, rate): &'a Line<'_>) -> Option<(Option<Decimal>, &'a Decimal)> {
-    (item.accepted_tax_rate.is_some() || can_be_accepted(treatment)).then_some((*price, rate))
+    let counts = item.accepted_tax_rate.is_some() || can_be_accepted(treatment);
+    (treatment.billable && counts).then_some((*price, rate))
 }
 
 /// Tells whether a treatment is done or can still be: what was given up or is an error is no part of what a patient
@@ -137,5 +138,6 @@ fn plan_item((item, treatment, price, rate): &Line<'_>, currency: &str) -> PlanI
         flag: treatment.flag,
         price: price.map(|price| shown(price, currency)),
         tax_rate: rate.normalize().to_string(),
+        billable: treatment.billable,
     }
 }

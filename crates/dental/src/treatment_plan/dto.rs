@@ -100,6 +100,8 @@ pub struct PlanItem {
     pub price: Option<String>,
     /// The rate of tax on it in percent, a decimal string.
     pub tax_rate: String,
+    /// Whether it is billed once it is done; otherwise it is no part of the estimate.
+    pub billable: bool,
 }
 
 /// What something will cost, in decimal strings.
@@ -111,7 +113,7 @@ pub struct Estimate {
     pub tax: String,
     /// With tax.
     pub gross: String,
-    /// How many treatments have no price and are not in it.
+    /// How many treatments that are billed have no price and are not in it.
     pub unpriced: u32,
 }
 

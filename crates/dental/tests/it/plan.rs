@@ -189,3 +189,23 @@ async fn a_plan_that_is_done_before_it_is_accepted_ends_with_that() {
     practice.act(&given_up, Action::Stop).await.unwrap();
     assert_eq!(wrong_field(step(&practice, &draft, PlanAction::Accept).await).1, "empty_plan");
 }
+
+#[tokio::test]
+async fn what_is_not_billed_is_no_part_of_the_estimate() {
+    let practice = Practice::open().await;
+    let free = json!({"code": "F1", "name": "Goodwill", "price": "80", "billable": false});
+    let free = serde_json::from_value(free).unwrap();
+    practice.write(async |tx| procedure_code::create(tx, &practice.scope, free).await).await.unwrap();
+    let item = |code: &str| json!({"treatment": {"procedure_code": code, "staff_id": practice.dentist}});
+    let mut paid = item("EX01");
+    paid["treatment"]["price"] = json!("40");
+    let draft = practice.draft(json!({"items": [item("F1"), paid]})).await.unwrap();
+    let check = |plan: &TreatmentPlan| {
+        assert_eq!((plan.estimate.net.as_str(), plan.estimate.unpriced), ("40.00", 0));
+        assert_eq!(plan.phases[0].estimate, plan.estimate);
+        let billable: Vec<_> = plan.phases[0].items.iter().map(|item| item.billable).collect();
+        assert_eq!(billable, [false, true]);
+    };
+    check(&draft);
+    check(&step(&practice, &draft, PlanAction::Accept).await.unwrap());
+}
