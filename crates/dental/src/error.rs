@@ -25,6 +25,14 @@ pub enum DentalError {
         /// Those of the teeth that are there.
         teeth: Vec<Tooth>,
     },
+    /// This can't have become of the tooth before or after what is recorded of it.
+    #[error(
+        "this can't have become of the tooth beside what is recorded of it; an error has to be voided first"
+    )]
+    ToothHistory {
+        /// What is recorded.
+        event: Uuid,
+    },
     /// The treatment stands on an invoice.
     #[error("the treatment is billed; credit the invoice first")]
     Billed,
@@ -61,9 +69,11 @@ impl DomainError for DentalError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::Core(error) => error.kind(),
-            Self::ToothGone { .. } | Self::ToothPresent { .. } | Self::Billed | Self::Planned { .. } => {
-                ErrorKind::Conflict
-            }
+            Self::ToothGone { .. }
+            | Self::ToothPresent { .. }
+            | Self::ToothHistory { .. }
+            | Self::Billed
+            | Self::Planned { .. } => ErrorKind::Conflict,
         }
     }
 
@@ -72,6 +82,7 @@ impl DomainError for DentalError {
             Self::Core(error) => error.code(),
             Self::ToothGone { .. } => "tooth_gone",
             Self::ToothPresent { .. } => "tooth_present",
+            Self::ToothHistory { .. } => "tooth_history",
             Self::Billed => "treatment_billed",
             Self::Planned { .. } => "treatment_planned",
         }
@@ -102,6 +113,7 @@ impl DomainError for DentalError {
         match self {
             Self::Core(error) => error.conflicts(),
             Self::Planned { plan } => vec![*plan],
+            Self::ToothHistory { event } => vec![*event],
             _ => Vec::new(),
         }
     }

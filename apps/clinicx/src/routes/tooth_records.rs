@@ -35,7 +35,7 @@ fn presence_operations(slot: &Slot) -> [Operation; 4] {
             .access(WRITE)
             .answers::<ToothPresence>(201)
             .errors(CLOSED)
-            .errors(&["transition_refused"])
+            .errors(&["tooth_history", "transition_refused"])
             .handler(move |cx: TenantCx, id: Path<PatientId>, body: Body<RecordPresence>| {
                 record_presence(recording.clone(), cx, id, body)
             }),

@@ -108,7 +108,7 @@ fn transition(
         .access(Access::Tenant(TREATMENT_WRITE))
         .answers::<Treatment>(200)
         .errors(CLOSED)
-        .errors(&["tooth_gone", "tooth_present", "treatment_billed"])
+        .errors(&["tooth_gone", "tooth_history", "tooth_present", "treatment_billed"])
         .handler(move |cx: TenantCx, id: Path<TreatmentId>, body: Body<TreatmentStep>| {
             act(slot.clone(), cx, id, (action, body))
         })

@@ -70,6 +70,10 @@ async fn a_mouth_is_charted_planned_and_treated() {
     assert_eq!(tooth(&before, "36")["presence"], "present");
     let gone = json!({"procedure_code": "RE01", "tooth": "36", "staff_id": staff});
     api.post(&format!("{base}/treatments"), gone).await.expect_problem(409, "tooth_gone");
+    let back = json!({"tooth": "36", "state": "erupting"});
+    let refused =
+        api.post(&format!("{base}/tooth-presence"), back).await.expect_problem(409, "tooth_history");
+    assert_eq!(refused["conflicts"].as_array().unwrap().len(), 1);
     let wrong = json!({"tooth": "66", "notation": "universal", "state": "present"});
     let wrong = api.post(&format!("{base}/tooth-presence"), wrong).await.expect_problem(422, "invalid");
     assert_eq!(wrong["errors"][0]["pointer"], "/tooth");

@@ -33,7 +33,8 @@ const AGGREGATE: &str = "tooth_presence";
 ///
 /// # Errors
 /// [`CoreError::NotFound`] and [`CoreError::PatientGone`] for the patient; [`CoreError::Invalid`];
-/// [`CoreError::Cipher`]; [`CoreError::Database`].
+/// [`DentalError::ToothHistory`] beside what can't come before or after it; [`CoreError::Cipher`];
+/// [`CoreError::Database`].
 #[tracing::instrument(name = "dental.presence.record", skip_all, fields(tenant.id = %scope.tenant_id), err(level = "debug"))]
 pub async fn record(
     tx: &TenantTransaction,
@@ -182,6 +183,9 @@ pub(crate) async fn as_of(
 }
 
 /// Records what a treatment has made of a tooth. The caller holds the chart's lock.
+///
+/// # Errors
+/// [`DentalError::ToothHistory`]; [`CoreError::Database`].
 pub(crate) async fn record_effect(
     tx: &TenantTransaction,
     scope: &TenantScope,
@@ -243,7 +247,28 @@ fn new_row(
     }
 }
 
+/// Refuses what can't have become of a tooth between what is recorded before and after it.
+async fn require_possible(tx: &TenantTransaction, row: &Model) -> Result<(), DentalError> {
+    let events = Entity::find()
+        .filter(Column::PatientId.eq(row.patient_id))
+        .filter(Column::Tooth.eq(row.tooth))
+        .filter(Column::Status.eq(RecordStatus::Recorded))
+        .order_by_asc(Column::EffectiveOn)
+        .order_by_asc(Column::Id)
+        .all(tx)
+        .await?;
+    let (until, later): (Vec<_>, Vec<_>) =
+        events.into_iter().partition(|event| event.effective_on <= row.effective_on);
+    let before = until.last().filter(|event| !row.state.can_follow(event.state));
+    let after = later.first().filter(|event| !event.state.can_follow(row.state));
+    match before.or(after) {
+        Some(event) => Err(DentalError::ToothHistory { event: event.id.uuid() }),
+        None => Ok(()),
+    }
+}
+
 async fn insert(tx: &TenantTransaction, scope: &TenantScope, row: Model) -> Result<(), DentalError> {
+    require_possible(tx, &row).await?;
     Entity::insert(row.clone().into_active_model().reset_all()).exec_without_returning(tx).await?;
     let subject = subject(&row, event::TOOTH_PRESENCE_RECORDED);
     trace::made(tx, scope, subject, &ToothPresence::of(row, None)).await

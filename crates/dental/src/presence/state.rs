@@ -81,6 +81,20 @@ impl PresenceState {
         matches!(self, Self::Present | Self::Unerupted | Self::Erupting | Self::Impacted)
     }
 
+    /// Tells whether this can become of a tooth of which that was known before. What was wrong before is voided first.
+    pub const fn can_follow(self, before: Self) -> bool {
+        match before {
+            Self::Extracted => !self.is_own_tooth() && !matches!(self, Self::Exfoliated),
+            Self::Exfoliated => !self.is_own_tooth() && !matches!(self, Self::Extracted),
+            Self::Implant | Self::Pontic => !self.is_own_tooth(),
+            // What has come through does not go back under the gum.
+            Self::Present => !matches!(self, Self::Unerupted | Self::Erupting),
+            Self::Erupting => !matches!(self, Self::Unerupted),
+            // Nobody knows why it was not seen.
+            Self::Missing | Self::Unerupted | Self::Impacted => true,
+        }
+    }
+
     /// Tells whether this can become of a tooth: only deciduous ones fall out to be followed, and implants and bridges
     /// are for permanent ones.
     pub const fn is_possible_for(self, tooth: Tooth) -> bool {
@@ -141,6 +155,30 @@ mod tests {
         for state in PresenceState::ALL {
             assert_eq!(state.to_value(), state.as_str());
             assert_eq!(serde_json::to_value(state).unwrap(), state.as_str());
+        }
+    }
+
+    #[test]
+    fn what_is_gone_does_not_come_back() {
+        use PresenceState as S;
+        let check = |before: PresenceState, impossible: &[PresenceState]| {
+            for state in PresenceState::ALL {
+                assert_eq!(
+                    state.can_follow(before),
+                    !impossible.contains(&state),
+                    "{state:?} after {before:?}"
+                );
+            }
+        };
+        let own = [S::Present, S::Unerupted, S::Erupting, S::Impacted];
+        check(S::Extracted, &[&own[..], &[S::Exfoliated]].concat());
+        check(S::Exfoliated, &[&own[..], &[S::Extracted]].concat());
+        check(S::Implant, &own);
+        check(S::Pontic, &own);
+        check(S::Present, &[S::Unerupted, S::Erupting]);
+        check(S::Erupting, &[S::Unerupted]);
+        for before in [S::Missing, S::Unerupted, S::Impacted] {
+            check(before, &[]);
         }
     }
 

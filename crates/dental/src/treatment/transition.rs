@@ -38,8 +38,9 @@ use crate::{
 /// # Errors
 /// [`CoreError::NotFound`]; [`CoreError::Stale`] unless `expected` is `None` or the present version;
 /// [`CoreError::RefusedTransition`] with the states that can be reached; [`DentalError::ToothGone`],
-/// [`DentalError::ToothPresent`], [`DentalError::Billed`]; [`CoreError::Forbidden`]; [`CoreError::Invalid`];
-/// [`CoreError::Cipher`]; [`CoreError::Database`].
+/// [`DentalError::ToothPresent`], [`DentalError::Billed`]; [`DentalError::ToothHistory`] when what it makes of its teeth
+/// can't be beside what is recorded of them; [`CoreError::Forbidden`]; [`CoreError::Invalid`]; [`CoreError::Cipher`];
+/// [`CoreError::Database`].
 #[tracing::instrument(
     name = "dental.treatment.transition", skip_all, fields(tenant.id = %scope.tenant_id, action = action.as_str()),
     err(level = "debug")

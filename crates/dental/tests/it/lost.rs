@@ -8,10 +8,10 @@ use clinicx_dental::{
     presence::{self, PresenceState},
     treatment::Action,
 };
-use clinicx_types::{clock::FixedClock, page::PageRequest};
+use clinicx_types::{clock::FixedClock, error::DomainError, page::PageRequest};
 use serde_json::json;
 
-use crate::practice::{Practice, tooth};
+use crate::practice::{Practice, code, tooth};
 
 async fn get(practice: &Practice, of: &ToothFinding) -> ToothFinding {
     let (db, cipher) = (&practice.tenant.connection, &practice.tenant.cipher);
@@ -150,4 +150,37 @@ async fn a_filling_that_was_an_error_gives_back_what_it_resolved() {
     let lost = get(&practice, &found).await;
     assert_eq!((lost.status, lost.resolved_by_presence_id), (FindingStatus::Resolved, Some(gone.id)));
     assert!(open(&practice).await.is_empty());
+}
+
+#[tokio::test]
+async fn what_can_not_have_become_of_a_tooth_is_refused() {
+    let practice = Practice::open().await;
+    let record = async |tooth: &str, state: &str, day: &str| {
+        practice.presence(json!({"tooth": tooth, "state": state, "effective_on": day})).await
+    };
+    let out = record("36", "extracted", "2020-01-01").await.unwrap();
+    for state in ["present", "erupting", "unerupted", "impacted"] {
+        let refused = record("36", state, "2021-01-01").await.unwrap_err();
+        assert_eq!((refused.code(), refused.conflicts()), ("tooth_history", vec![out.id.uuid()]), "{state}");
+    }
+    record("36", "present", "2019-01-01").await.unwrap();
+    assert_eq!(code(record("36", "erupting", "2019-06-01").await), "tooth_history");
+    // Neither can it have been gone before a day on which it was there.
+    assert_eq!(code(record("36", "extracted", "2018-01-01").await), "tooth_history");
+    let planned = practice.plan(json!({"procedure_code": "SU01", "tooth": "11"})).await.unwrap();
+    let begun = practice.act(&planned, Action::Start).await.unwrap();
+    record("11", "present", "2026-05-01").await.unwrap();
+    let body = json!({"completed_at": "2026-04-01T10:00:00Z"});
+    assert_eq!(code(practice.act_with(&begun, Action::Complete, body).await), "tooth_history");
+    practice.act(&begun, Action::Complete).await.unwrap();
+
+    // What was an error is voided, and then it can be said how it was.
+    practice
+        .write(async |tx| {
+            let which = (practice.patient, out.id);
+            presence::void(tx, &practice.scope, &practice.tenant.cipher, which, None).await
+        })
+        .await
+        .unwrap();
+    record("36", "present", "2021-01-01").await.unwrap();
 }
