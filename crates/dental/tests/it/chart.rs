@@ -253,3 +253,51 @@ async fn words_about_a_patient_are_sealed_in_the_table_and_masked_in_the_audit()
         assert_eq!(found, 0, "{table}");
     }
 }
+
+#[tokio::test]
+async fn the_database_knows_which_surfaces_and_states_fit_a_tooth() {
+    let practice = Practice::open().await;
+    practice.finding(json!({"tooth": "36", "code": "caries", "surfaces": ["O", "B"]})).await.unwrap();
+    practice.finding(json!({"tooth": "11", "code": "caries", "surfaces": ["I", "V"]})).await.unwrap();
+    practice.presence(json!({"tooth": "36", "state": "present"})).await.unwrap();
+    practice.presence(json!({"tooth": "75", "state": "present"})).await.unwrap();
+    practice.plan(json!({"procedure_code": "RE01", "tooth": "54", "surfaces": ["O"]})).await.unwrap();
+    practice.plan(json!({"procedure_code": "IM01", "tooth": "46"})).await.unwrap();
+    let mut superuser = practice.tenant.database.superuser().await;
+    let schema = practice.tenant.tenant.database_schema.quoted();
+    for (statement, constraint) in [
+        (
+            "UPDATE {schema}.tooth_findings SET surfaces = '{V}' WHERE tooth = '36'",
+            "ck_tooth_findings__surfaces_of_tooth",
+        ),
+        (
+            "UPDATE {schema}.tooth_findings SET surfaces = '{M,O}' WHERE tooth = '11'",
+            "ck_tooth_findings__surfaces_of_tooth",
+        ),
+        (
+            "UPDATE {schema}.treatments SET surfaces = '{I}' WHERE area = 'surface'",
+            "ck_treatments__surfaces_of_tooth",
+        ),
+        (
+            "UPDATE {schema}.treatments SET teeth = '{54,55}' WHERE area = 'surface'",
+            "ck_treatments__surfaces_of_tooth",
+        ),
+        (
+            "UPDATE {schema}.treatments SET teeth = '{46,85}' WHERE effect = 'implant'",
+            "ck_treatments__implant",
+        ),
+        (
+            "UPDATE {schema}.tooth_presence_events SET state = 'exfoliated' WHERE tooth = '36'",
+            "ck_tooth_presence_events__state_of_tooth",
+        ),
+        (
+            "UPDATE {schema}.tooth_presence_events SET state = 'pontic' WHERE tooth = '75'",
+            "ck_tooth_presence_events__state_of_tooth",
+        ),
+    ] {
+        let statement = statement.replace("{schema}", &schema);
+        let refused = sqlx::query(sqlx::AssertSqlSafe(statement)).execute(&mut superuser).await.unwrap_err();
+        let refused = refused.as_database_error().and_then(|error| error.constraint()).map(str::to_owned);
+        assert_eq!(refused.as_deref(), Some(constraint));
+    }
+}

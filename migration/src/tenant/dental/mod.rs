@@ -1,5 +1,6 @@
 //! The tables of the module `dental`.
 
+mod anatomy;
 mod charts;
 mod findings;
 mod lab_cases;
@@ -35,6 +36,7 @@ const LIST: &[TenantMigration] = &[
     lab_cases::CREATE_LAB_CASES,
     findings::RESOLVE_FINDINGS_WITH_THEIR_TEETH,
     findings::NAME_WHAT_RESOLVES_FINDINGS,
+    anatomy::FIT_TEETH,
 ];
 
 /// What a tooth's code must look like (ISO 3950).
