@@ -109,7 +109,7 @@ async fn the_module_comes_goes_and_comes_back_with_its_data() {
     let event = json!({"tooth": "11", "state": "present"});
     clinic.admin.post(&format!("/patients/{patient}/tooth-presence"), event).await.expect(201);
     other.admin.get(&chart).await.expect_problem(403, "module_not_enabled");
-    assert_eq!(tables(&clinic).await - tables(&other).await, 11);
+    assert_eq!(tables(&clinic).await - tables(&other).await, 12);
 
     let take = async || operator.send(operator.request(Method::DELETE, &format!("{modules}/dental"))).await;
     let disabled = take().await.expect(200);

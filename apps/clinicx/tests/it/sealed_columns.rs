@@ -69,6 +69,7 @@ const CLEAR: &[(&str, &[&str], &str)] = &[
     ("procedure_codes", &["code", "name", "names"], "no patient's"),
     ("procedure_codes", &["category", "area", "effect", "origin"], "codes"),
     ("tooth_presence_events", &["tooth", "state", "status"], "codes"),
+    ("tooth_finding_stages", &["status"], "codes"),
     ("tooth_findings", &["tooth", "code", "surfaces", "severity", "status", "resolved_from"], "codes"),
     ("perio_exams", &["status"], "codes"),
     ("perio_measurements", &["tooth", "site"], "codes"),

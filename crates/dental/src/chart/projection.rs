@@ -8,8 +8,8 @@ use clinicx_core::{PatientId, local_time};
 
 use super::dto::{Chart, ChartFinding, ChartTooth, ChartTreatment};
 use crate::{
-    DentalChartId, finding, finding::FindingStatus, notation::Notation, presence, procedure_code::Effect,
-    tooth::Tooth, treatment, treatment::Status,
+    DentalChartId, finding, notation::Notation, presence, procedure_code::Effect, tooth::Tooth, treatment,
+    treatment::Status,
 };
 
 /// What a chart is made of: everything that was recorded and is no error.
@@ -21,7 +21,7 @@ pub struct Facts {
     pub revision: (i64, DateTime<Utc>, DateTime<Utc>),
     /// What became of each tooth until the end of the day, oldest first.
     pub presence: BTreeMap<Tooth, Vec<presence::entity::Model>>,
-    /// The findings that were there as of the day.
+    /// The findings that were there as of the day, each with the status that it had then.
     pub findings: Vec<finding::entity::Model>,
     /// Treatments, whether or not they were done or planned as of the day.
     pub treatments: Vec<treatment::entity::Model>,
@@ -108,15 +108,12 @@ fn on_tooth(rows: &[&treatment::entity::Model], tooth: Tooth) -> Vec<ChartTreatm
 }
 
 fn finding_of(row: &finding::entity::Model) -> ChartFinding {
-    // What has been resolved since stood then where it stood before that.
-    let status =
-        if row.status.is_open() { row.status } else { row.resolved_from.unwrap_or(FindingStatus::Active) };
     ChartFinding {
         id: row.id,
         code: row.code,
         surfaces: crate::surface::SurfaceSet::stored(&row.surfaces),
         severity: row.severity,
-        status,
+        status: row.status,
         onset_on: row.onset_on,
     }
 }

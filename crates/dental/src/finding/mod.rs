@@ -5,6 +5,7 @@ pub mod dto;
 pub mod entity;
 mod follow;
 mod service;
+pub mod stage;
 
 pub use code::{FindingCode, FindingStatus, Severity};
 pub use dto::{FindingFilter, RecordFinding, ResolveInput, ToothFinding};

@@ -17,7 +17,7 @@ use super::{
     code::FindingStatus,
     dto::{FindingFilter, NewFindingStatus, RecordFinding, ResolveInput, ToothFinding},
     entity::{ActiveModel, Column, Entity, Model},
-    follow,
+    follow, stage,
 };
 use crate::{
     ToothFindingId, TreatmentId, area, chart, error::DentalError, event, presence, reference,
@@ -81,6 +81,7 @@ pub async fn record(
     };
     let row = follow::loss_of(&row, &history).map_or_else(|| row.clone(), |event| row.lost(event));
     Entity::insert(row.clone().into_active_model().reset_all()).exec_without_returning(tx).await?;
+    stage::begin(tx, scope, (id, row.resolved_from.unwrap_or(row.status)), onset_on).await?;
     let subject = subject(&row, event::TOOTH_FINDING_CREATED);
     trace::made(tx, scope, subject, &ToothFinding::of(row.clone(), None)).await?;
     opened(scope, cipher, row)
@@ -104,7 +105,7 @@ pub async fn resolve(
     opened(scope, cipher, move_to(tx, scope, row, (FindingStatus::Resolved, "resolve"), Some(day)).await?)
 }
 
-/// Says that a finding is watched only.
+/// Says that a finding is watched only from today on.
 ///
 /// # Errors
 /// As [`resolve`].
@@ -116,10 +117,12 @@ pub async fn watch(
     revision: (PatientId, ToothFindingId, Option<i64>),
 ) -> Result<ToothFinding, DentalError> {
     let row = locked(tx, scope, revision).await?;
-    opened(scope, cipher, move_to(tx, scope, row, (FindingStatus::Watch, "watch"), None).await?)
+    let row = move_to(tx, scope, row, (FindingStatus::Watch, "watch"), None).await?;
+    stage::begin(tx, scope, (row.id, row.status), reference::today(scope)).await?;
+    opened(scope, cipher, row)
 }
 
-/// Says that a finding that was watched asks for treatment.
+/// Says that a finding that was watched asks for treatment from today on.
 ///
 /// # Errors
 /// As [`resolve`].
@@ -131,7 +134,9 @@ pub async fn activate(
     revision: (PatientId, ToothFindingId, Option<i64>),
 ) -> Result<ToothFinding, DentalError> {
     let row = locked(tx, scope, revision).await?;
-    opened(scope, cipher, move_to(tx, scope, row, (FindingStatus::Active, "activate"), None).await?)
+    let row = move_to(tx, scope, row, (FindingStatus::Active, "activate"), None).await?;
+    stage::begin(tx, scope, (row.id, row.status), reference::today(scope)).await?;
+    opened(scope, cipher, row)
 }
 
 /// Says that a finding should never have been recorded.
@@ -201,7 +206,7 @@ pub async fn list(
     Ok(Page { items, next, total })
 }
 
-/// The findings that were there as of a day.
+/// The findings that were there as of a day, each with the status that it had then.
 pub(crate) async fn as_of(
     db: &impl TenantScoped,
     patient_id: PatientId,
@@ -216,7 +221,12 @@ pub(crate) async fn as_of(
         .order_by_asc(Column::Id)
         .all(db)
         .await?;
-    Ok(rows)
+    let stages = stage::as_of(db, rows.iter().map(|row| row.id), day).await?;
+    let then = |row: Model| {
+        let status = stages.get(&row.id).copied().or(row.resolved_from).unwrap_or(row.status);
+        Model { status, ..row }
+    };
+    Ok(rows.into_iter().map(then).collect())
 }
 
 /// Resolves findings with a treatment. The caller holds the chart's lock.

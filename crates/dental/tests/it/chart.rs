@@ -301,3 +301,41 @@ async fn the_database_knows_which_surfaces_and_states_fit_a_tooth() {
         assert_eq!(refused.as_deref(), Some(constraint));
     }
 }
+
+#[tokio::test]
+async fn a_finding_is_watched_from_the_day_on_which_somebody_says_so() {
+    let mut practice = Practice::open().await;
+    let body = json!({"tooth": "36", "code": "caries", "surfaces": ["O"], "onset_on": "2026-01-01"});
+    let found = practice.finding(body).await.unwrap();
+    let days = ["2026-06-01", "2026-06-10", "2026-06-20"];
+    for (number, day) in days.into_iter().enumerate() {
+        let now = format!("{day}T07:00:00Z").parse().unwrap();
+        practice.scope.clock = std::sync::Arc::new(clinicx_types::clock::FixedClock(now));
+        let (scope, cipher) = (&practice.scope, &practice.tenant.cipher);
+        let revision = (practice.patient, found.id, None);
+        practice
+            .write(async |tx| match number {
+                1 => finding::activate(tx, scope, cipher, revision).await,
+                _ => finding::watch(tx, scope, cipher, revision).await,
+            })
+            .await
+            .unwrap();
+    }
+    let check = async |day: &str, expected: FindingStatus| {
+        let chart = practice.chart_of(day).await;
+        assert_eq!(tooth(&chart, "36").findings[0].status, expected, "{day}");
+    };
+    check("2026-05-31", FindingStatus::Active).await;
+    check("2026-06-01", FindingStatus::Watch).await;
+    check("2026-06-09", FindingStatus::Watch).await;
+    check("2026-06-10", FindingStatus::Active).await;
+    check("2026-06-20", FindingStatus::Watch).await;
+    // What has been resolved since stood then where it stood.
+    let input = ResolveInput { resolved_on: Some("2026-06-20".parse().unwrap()) };
+    let (scope, cipher) = (&practice.scope, &practice.tenant.cipher);
+    let revision = (practice.patient, found.id, None);
+    practice.write(async |tx| finding::resolve(tx, scope, cipher, revision, input).await).await.unwrap();
+    check("2026-06-09", FindingStatus::Watch).await;
+    check("2026-06-19", FindingStatus::Active).await;
+    assert!(tooth(&practice.chart().await, "36").findings.is_empty());
+}

@@ -8,6 +8,7 @@ mod perio;
 mod plans;
 mod presence;
 mod procedure_codes;
+mod stages;
 mod treatments;
 
 use super::{
@@ -37,6 +38,8 @@ const LIST: &[TenantMigration] = &[
     findings::RESOLVE_FINDINGS_WITH_THEIR_TEETH,
     findings::NAME_WHAT_RESOLVES_FINDINGS,
     anatomy::FIT_TEETH,
+    stages::CREATE_TOOTH_FINDING_STAGES,
+    stages::BEGIN_TOOTH_FINDING_STAGES,
 ];
 
 /// What a tooth's code must look like (ISO 3950).
