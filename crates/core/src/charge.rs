@@ -35,8 +35,8 @@ pub struct Charge {
     pub description: String,
     /// How many; above zero.
     pub quantity: Decimal,
-    /// The net price of one.
-    pub unit_price: Money,
+    /// The net price of one; none while nobody has named one, so that the invoice's line has to.
+    pub unit_price: Option<Money>,
     /// The tax in percent, when it is known already.
     pub tax_rate: Option<Decimal>,
     /// When it was done.

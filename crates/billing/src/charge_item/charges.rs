@@ -50,8 +50,8 @@ impl Charges for BillingCharges {
             code: charge.code,
             description: charge.description,
             quantity: charge.quantity,
-            unit_price: charge.unit_price.amount(),
-            currency: charge.unit_price.currency().code().to_owned(),
+            unit_price: charge.unit_price.map(Money::amount),
+            currency: charge.unit_price.map(|price| price.currency().code().to_owned()),
             tax_rate: charge.tax_rate,
             performed_at: charge.performed_at,
             status: ChargeItemStatus::Open,
@@ -106,8 +106,10 @@ fn check(charge: &Charge) -> Result<(), CoreError> {
     if quantity <= Decimal::ZERO || quantity.scale() > 4 || quantity >= Decimal::from(100_000_000) {
         refuse("/quantity", "must be above zero with at most 4 decimals");
     }
-    let price = charge.unit_price;
-    if price.is_negative() || Money::rounded(price.amount(), price.currency()).is_err() {
+    let is_wrong = |price: Money| {
+        price.is_negative() || Money::rounded(price.amount(), price.currency()).is_err()
+    };
+    if charge.unit_price.is_some_and(is_wrong) {
         refuse("/unit_price", "must not be negative");
     }
     let rates = Decimal::ZERO..=Decimal::ONE_HUNDRED;

@@ -50,10 +50,10 @@ pub struct ChargeItem {
     pub description: String,
     /// How many, a decimal string.
     pub quantity: String,
-    /// The net price of one, a decimal string.
-    pub unit_price: String,
+    /// The net price of one, a decimal string; none when nobody has named one.
+    pub unit_price: Option<String>,
     /// The currency of the price (ISO 4217).
-    pub currency: String,
+    pub currency: Option<String>,
     /// The tax in percent, a decimal string, when it is known already.
     pub tax_rate: Option<String>,
     /// When it was done.
@@ -78,7 +78,7 @@ impl From<Model> for ChargeItem {
             code: row.code,
             description: row.description,
             quantity: row.quantity.normalize().to_string(),
-            unit_price: shown(row.unit_price, &row.currency),
+            unit_price: row.unit_price.zip(row.currency.as_deref()).map(|(price, code)| shown(price, code)),
             currency: row.currency,
             tax_rate: row.tax_rate.map(|rate| rate.normalize().to_string()),
             performed_at: row.performed_at,

@@ -35,11 +35,11 @@ pub struct Model {
     /// How many.
     #[sea_orm(column_type = "Decimal(Some((12, 4)))")]
     pub quantity: Decimal,
-    /// The net price of one.
+    /// The net price of one; none when nobody has named one.
     #[sea_orm(column_type = "Decimal(Some((19, 4)))")]
-    pub unit_price: Decimal,
+    pub unit_price: Option<Decimal>,
     /// The currency of the price.
-    pub currency: String,
+    pub currency: Option<String>,
     /// The tax in percent, when it is known already.
     #[sea_orm(column_type = "Decimal(Some((7, 4)))")]
     pub tax_rate: Option<Decimal>,

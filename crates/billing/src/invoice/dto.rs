@@ -154,7 +154,7 @@ pub struct LineInput {
     pub description: Option<String>,
     /// How many, a decimal string; the treatment's number or one unless given.
     pub quantity: Option<String>,
-    /// The net price of one, a decimal string; the treatment's or service's unless given.
+    /// The net price of one, a decimal string; the treatment's or service's unless given, if they have one.
     pub unit_price: Option<String>,
     /// An amount off the line, a decimal string.
     pub discount: Option<String>,

@@ -216,7 +216,7 @@ fn one(
     if input.treatment_id.is_some() && item.is_none() {
         wrong.push(missing("treatment_id", "must be a completed treatment of this patient"));
     }
-    if item.is_some_and(|item| item.currency != currency.code()) {
+    if item.and_then(|item| item.currency.as_deref()).is_some_and(|code| code != currency.code()) {
         let (pointer, detail) = (at("treatment_id"), "has its price in another currency");
         wrong.push(FieldError::new(pointer, "currency_mismatch", detail));
     }
@@ -235,7 +235,7 @@ fn one(
     };
     let usual =
         service.filter(|service| service.currency == currency.code()).and_then(|service| service.price);
-    let unit_price = match (&input.unit_price, item.map(|item| item.unit_price).or(usual)) {
+    let unit_price = match (&input.unit_price, item.and_then(|item| item.unit_price).or(usual)) {
         (Some(text), _) => input::amount(text, currency, &at("unit_price")),
         (None, Some(amount)) => Money::from_decimal(amount, currency)
             .map_err(|error| input::wrong_amount(error, &at("unit_price"))),

@@ -22,7 +22,7 @@ fn charge(patient: PatientId, id: Uuid, price: &str, currency: &str) -> Charge {
         code: "D100".to_owned(),
         description: "Filling".to_owned(),
         quantity: "1".parse().unwrap(),
-        unit_price: Money::parse(price, currency.parse().unwrap()).unwrap(),
+        unit_price: Some(Money::parse(price, currency.parse().unwrap()).unwrap()),
         tax_rate: Some("7".parse().unwrap()),
         performed_at: "2026-05-30T10:00:00Z".parse().unwrap(),
     }
@@ -71,6 +71,24 @@ async fn a_treatment_fills_its_line_and_is_billed_once() {
     assert_eq!(practice.withdraw(treatment).await, Withdrawal::Withdrawn);
     let late = json!({ "patient_id": patient, "lines": [{ "treatment_id": treatment }] });
     assert_eq!(code(practice.draft(late).await), "already_billed");
+}
+
+#[tokio::test]
+async fn a_treatment_without_a_price_takes_the_one_of_its_line() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let treatment = practice.scope.next_id();
+    practice.charge(Charge { unit_price: None, ..charge(patient, treatment, "1.00", "EUR") }).await;
+    let bill = |line: serde_json::Value| json!({ "patient_id": patient, "lines": [line] });
+    let unpriced = practice.draft(bill(json!({ "treatment_id": treatment }))).await;
+    assert_eq!(wrong_field(unpriced), ("/lines/0/unit_price".into(), "required".into()));
+    let priced = json!({ "treatment_id": treatment, "unit_price": "120.00" });
+    let draft = practice.draft(bill(priced)).await.unwrap();
+    assert_eq!((draft.net.as_str(), practice.open_items().await), ("120.00", 0));
+    let item = draft.lines[0].charge_item_id.unwrap();
+    let item = charge_item::get(&practice.tenant.connection, &practice.scope, item).await.unwrap();
+    assert_eq!((item.unit_price, item.currency), (None, None));
+    assert_eq!(practice.withdraw(treatment).await, Withdrawal::Billed);
 }
 
 #[tokio::test]

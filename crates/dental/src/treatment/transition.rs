@@ -78,8 +78,8 @@ pub async fn transition(
             finding::resolve_several(tx, scope, (row.patient_id, row.id), &input.resolves, day).await?;
             outcome::record(tx, scope, &row, &known, day).await?;
             finding::follow_teeth(tx, scope, row.patient_id).await?;
-            if let Some(charge) = charge(&row, at) {
-                charges.charge(tx, scope, charge).await?;
+            if row.billable {
+                charges.charge(tx, scope, charge(&row, at)).await?;
             }
             flag::refresh(tx, scope, row.patient_id).await?;
         }
@@ -147,17 +147,14 @@ async fn write(
     Ok(changed.update(tx).await?)
 }
 
-/// What can be billed of a treatment that is done.
-fn charge(row: &Model, performed_at: DateTime<Utc>) -> Option<Charge> {
-    let currency = row.currency.as_deref()?.parse().ok()?;
-    let unit_price = Money::from_decimal(row.price?, currency).ok()?;
-    if !row.billable || unit_price.amount().is_zero() {
-        return None;
-    }
+/// What can be billed of a treatment that is done; without a price of its own the invoice has to name one.
+fn charge(row: &Model, performed_at: DateTime<Utc>) -> Charge {
+    let currency = row.currency.as_deref().and_then(|code| code.parse().ok());
+    let unit_price = row.price.zip(currency).and_then(|(price, code)| Money::from_decimal(price, code).ok());
     let place =
         Place { area: row.area, region: row.region, teeth: row.tooth_list(), surfaces: row.surface_set() };
     let description = format!("{} {}", row.procedure_name, place.words());
-    Some(Charge {
+    Charge {
         source: charge_source(row.id),
         patient_id: row.patient_id,
         staff_id: row.staff_id,
@@ -167,5 +164,5 @@ fn charge(row: &Model, performed_at: DateTime<Utc>) -> Option<Charge> {
         unit_price,
         tax_rate: Some(row.tax_rate),
         performed_at,
-    })
+    }
 }

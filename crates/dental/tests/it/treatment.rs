@@ -148,17 +148,19 @@ async fn work_that_is_done_is_handed_to_billing_once() {
         .perform(json!({"procedure_code": "RE01", "tooth": "36", "surfaces": ["M", "O"], "price": "120.50"}))
         .await
         .unwrap();
-    // Without a price, or with none to pay, there is nothing to bill.
+    // What nobody has priced is billed all the same: the invoice names its price.
     practice.perform(json!({"procedure_code": "EX01"})).await.unwrap();
     practice.perform(json!({"procedure_code": "EX01", "price": "0"})).await.unwrap();
     {
         let charges = practice.till.charges.lock().unwrap();
-        let [charge] = charges.as_slice() else { panic!("{charges:?}") };
+        let [charge, unpriced, free] = charges.as_slice() else { panic!("{charges:?}") };
+        assert_eq!(unpriced.unit_price, None);
+        assert_eq!(free.unit_price.map(|price| price.to_string()), Some("0.00".into()));
         assert_eq!(charge.source, treatment::charge_source(done.id));
         assert_eq!((charge.code.as_str(), charge.description.as_str()), ("RE01", "Composite filling 36 MO"));
         assert_eq!(
-            (charge.unit_price.to_string(), charge.staff_id),
-            ("120.50".into(), Some(practice.dentist))
+            (charge.unit_price.map(|price| price.to_string()), charge.staff_id),
+            (Some("120.50".into()), Some(practice.dentist))
         );
     }
     practice.till.billed.lock().unwrap().push(done.id.uuid());
@@ -166,7 +168,7 @@ async fn work_that_is_done_is_handed_to_billing_once() {
     assert_eq!(practice.treatment(&done).await, done);
     practice.till.billed.lock().unwrap().clear();
     practice.act(&done, Action::Void).await.unwrap();
-    assert!(practice.till.charges.lock().unwrap().is_empty());
+    assert_eq!(practice.till.charges.lock().unwrap().len(), 2);
     assert!(tooth(&practice.chart().await, "36").treatments.is_empty());
 }
 

@@ -1,6 +1,7 @@
 //! The tables of the module `billing`.
 
 mod accounts;
+mod amendments;
 mod allocations;
 mod charge_items;
 mod credit_notes;
@@ -36,4 +37,5 @@ const LIST: &[TenantMigration] = &[
     ledger_entries::CREATE_LEDGER_ENTRIES,
     installments::CREATE_INSTALLMENT_PLANS,
     installments::CREATE_INSTALLMENTS,
+    amendments::ALLOW_CHARGE_ITEMS_WITHOUT_PRICE,
 ];

@@ -109,7 +109,7 @@ async fn charged(clinic: &Clinic) -> clinic::Thing {
         code: "X".to_owned(),
         description: "Work".to_owned(),
         quantity: "1".parse().unwrap(),
-        unit_price: Money::parse("10.00", call.scope.currency).unwrap(),
+        unit_price: Some(Money::parse("10.00", call.scope.currency).unwrap()),
         tax_rate: None,
         performed_at: call.scope.now(),
     };

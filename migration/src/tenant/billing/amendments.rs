@@ -1,0 +1,20 @@
+//! What the tables of billing learned after they had been made.
+
+use crate::tenant::{Down, TenantMigration, script::Script};
+
+/// Lets what was done wait for its price until it is billed.
+pub(super) const ALLOW_CHARGE_ITEMS_WITHOUT_PRICE: TenantMigration = TenantMigration {
+    name: "m0019_allow_charge_items_without_price",
+    up: charge_items,
+    down: Down::Irreversible("what has no price would be lost"),
+};
+
+fn charge_items(script: &mut Script) {
+    script
+        .sql("ALTER TABLE charge_items ALTER COLUMN unit_price DROP NOT NULL, ALTER COLUMN currency DROP NOT NULL");
+    script.add_constraint(
+        "charge_items",
+        "ck_charge_items__price",
+        "CHECK ((unit_price IS NULL) = (currency IS NULL))",
+    );
+}
