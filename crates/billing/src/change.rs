@@ -5,7 +5,7 @@ use clinicx_persistence::{
     record::{Change, record},
 };
 use clinicx_types::module::EventType;
-use sea_orm::JsonValue;
+use sea_orm::{DbErr, JsonValue};
 use uuid::Uuid;
 
 use crate::error::Result;
@@ -26,12 +26,21 @@ pub(crate) struct Trace {
 impl Trace {
     /// Writes the audit row and the event.
     pub(crate) async fn write(self, tx: &TenantTransaction, scope: &TenantScope) -> Result<()> {
+        Ok(self.record(tx, scope).await?)
+    }
+
+    /// As [`Self::write`], for those who can be refused nothing but by the database.
+    pub(crate) async fn record(
+        self,
+        tx: &TenantTransaction,
+        scope: &TenantScope,
+    ) -> std::result::Result<(), DbErr> {
         let Self { event, aggregate: (aggregate, aggregate_id), patient_id, before, after, mut payload } =
             self;
         if let Some(members) = payload.as_object_mut() {
             members.insert(format!("{aggregate}_id"), aggregate_id.to_string().into());
         }
         let change = Change { event, aggregate, aggregate_id, patient_id, before, after, payload };
-        Ok(record(tx, scope, change).await?)
+        record(tx, scope, change).await
     }
 }

@@ -43,6 +43,10 @@ events! {
     INSTALLMENT_PLAN_CANCELLED = "installment_plan.cancelled",
     /// Something was done that can be billed.
     CHARGE_ITEM_CREATED = "charge_item.created",
+    /// What was done stands on an invoice.
+    CHARGE_ITEM_BILLED = "charge_item.billed",
+    /// What was done stands on no invoice any more.
+    CHARGE_ITEM_FREED = "charge_item.freed",
     /// What was to be billed was taken back.
     CHARGE_ITEM_WITHDRAWN = "charge_item.withdrawn",
     /// How the clinic bills was changed.

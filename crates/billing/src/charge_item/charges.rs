@@ -3,7 +3,6 @@
 use async_trait::async_trait;
 use clinicx_core::{
     CoreError,
-    change::json,
     charge::{Charge, ChargeSource, Charges, Withdrawal},
 };
 use clinicx_persistence::{TenantScope, TenantTransaction};
@@ -13,13 +12,13 @@ use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect, Set,
     TryInsertResult, sea_query::LockType,
 };
-use serde_json::json;
 
 use super::{
-    dto::{ChargeItem, ChargeItemStatus},
+    dto::ChargeItemStatus,
     entity::{ActiveModel, Column, Entity, Model},
+    trace,
 };
-use crate::{BillingError, ChargeItemId, change::Trace, event};
+use crate::{ChargeItemId, event};
 
 /// The longest words that a line of an invoice takes.
 const MAX_DESCRIPTION: usize = 500;
@@ -62,7 +61,8 @@ impl Charges for BillingCharges {
         if !matches!(insert.exec_without_returning(tx).await?, TryInsertResult::Inserted(1)) {
             return Ok(());
         }
-        traced(tx, scope, (None, ChargeItem::from(row))).await
+        trace::write(tx, scope, event::CHARGE_ITEM_CREATED, (None, row)).await?;
+        Ok(())
     }
 
     async fn withdraw(
@@ -90,8 +90,8 @@ impl Charges for BillingCharges {
             status: Set(ChargeItemStatus::Withdrawn),
             ..Default::default()
         };
-        let after = ChargeItem::from(changed.update(tx).await?);
-        traced(tx, scope, (Some(ChargeItem::from(row)), after)).await?;
+        let after = changed.update(tx).await?;
+        trace::write(tx, scope, event::CHARGE_ITEM_WITHDRAWN, (Some(row), after)).await?;
         Ok(Withdrawal::Withdrawn)
     }
 }
@@ -106,9 +106,8 @@ fn check(charge: &Charge) -> Result<(), CoreError> {
     if quantity <= Decimal::ZERO || quantity.scale() > 4 || quantity >= Decimal::from(100_000_000) {
         refuse("/quantity", "must be above zero with at most 4 decimals");
     }
-    let is_wrong = |price: Money| {
-        price.is_negative() || Money::rounded(price.amount(), price.currency()).is_err()
-    };
+    let is_wrong =
+        |price: Money| price.is_negative() || Money::rounded(price.amount(), price.currency()).is_err();
     if charge.unit_price.is_some_and(is_wrong) {
         refuse("/unit_price", "must not be negative");
     }
@@ -120,27 +119,4 @@ fn check(charge: &Charge) -> Result<(), CoreError> {
         refuse("/description", "must have 1 to 500 characters");
     }
     if wrong.is_empty() { Ok(()) } else { Err(CoreError::Invalid(wrong)) }
-}
-
-async fn traced(
-    tx: &TenantTransaction,
-    scope: &TenantScope,
-    (before, after): (Option<ChargeItem>, ChargeItem),
-) -> Result<(), CoreError> {
-    let event = match after.status {
-        ChargeItemStatus::Withdrawn => event::CHARGE_ITEM_WITHDRAWN,
-        ChargeItemStatus::Open | ChargeItemStatus::Billed => event::CHARGE_ITEM_CREATED,
-    };
-    let trace = Trace {
-        event,
-        aggregate: ("charge_item", after.id.uuid()),
-        patient_id: Some(after.patient_id.uuid()),
-        before: before.as_ref().map(json),
-        payload: json!({ "source_kind": after.source_kind, "source_id": after.source_id, "status": after.status }),
-        after: Some(json(&after)),
-    };
-    match trace.write(tx, scope).await {
-        Err(BillingError::Core(error)) => Err(error),
-        _ => Ok(()),
-    }
 }

@@ -6,8 +6,9 @@ mod charges;
 pub mod dto;
 pub mod entity;
 mod service;
+mod trace;
 
 pub use charges::BillingCharges;
 pub use dto::{ChargeItem, ChargeItemFilter, ChargeItemStatus};
-pub(crate) use service::{bill, free};
+pub(crate) use service::{bill, free, free_credited};
 pub use service::{find, get, list};

@@ -6,18 +6,20 @@ use clinicx_core::{PatientId, paging};
 use clinicx_persistence::{TenantScope, TenantScoped, TenantTransaction};
 use clinicx_types::page::{Page, PageRequest};
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, raw_sql,
-    sea_query::LockType,
+    ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
+    Set, sea_query::LockType,
 };
 use uuid::Uuid;
 
 use super::{
     dto::{ChargeItem, ChargeItemFilter, ChargeItemStatus},
-    entity::{Column, Entity, Model},
+    entity::{ActiveModel, Column, Entity, Model},
+    trace,
 };
 use crate::{
     ChargeItemId, InvoiceId,
     error::{BillingError, Result},
+    event,
 };
 
 const THING: &str = "charge item";
@@ -72,7 +74,7 @@ pub async fn list(
 /// Puts a patient's treatments on an invoice and returns their items by treatment; they stay locked.
 ///
 /// Treatments that nobody handed over, or another patient's, are missing from the answer. Those that stand on the
-/// same invoice already are taken as they are.
+/// same invoice already are taken as they are. Each of the others leaves an audit row and an event.
 ///
 /// # Errors
 /// [`BillingError::AlreadyBilled`] when one stands on another invoice or was withdrawn.
@@ -100,17 +102,14 @@ pub(crate) async fn bill(
         let invoices = rows.iter().filter(is_taken).filter_map(|row| row.invoice_id.map(InvoiceId::uuid));
         return Err(BillingError::AlreadyBilled { invoices: invoices.collect() });
     }
-    let open: Vec<Uuid> =
-        rows.iter().filter(|row| row.invoice_id.is_none()).map(|row| row.id.uuid()).collect();
-    let (id, now) = (invoice.uuid(), scope.now());
-    if !open.is_empty() {
-        let statement = raw_sql!(
-            Postgres,
-            r#"UPDATE charge_items
-               SET status = 'billed', invoice_id = {id}, version = version + 1, updated_at = {now}
-               WHERE id IN ({..open})"#
-        );
-        tx.execute_raw(statement).await?;
+    for row in rows.iter().filter(|row| row.invoice_id.is_none()) {
+        let changed = ActiveModel {
+            status: Set(ChargeItemStatus::Billed),
+            invoice_id: Set(Some(invoice)),
+            ..next(scope, row)
+        };
+        let after = changed.update(tx).await?;
+        trace::write(tx, scope, event::CHARGE_ITEM_BILLED, (Some(row.clone()), after)).await?;
     }
     Ok(rows.into_iter().map(|row| (row.source_id, row)).collect())
 }
@@ -122,22 +121,48 @@ pub(crate) async fn free(
     invoice: InvoiceId,
     kept: &[ChargeItemId],
 ) -> Result<()> {
-    let mut query = Entity::find().filter(Column::InvoiceId.eq(invoice));
+    let mut query = Entity::find();
     if !kept.is_empty() {
         query = query.filter(Column::Id.is_not_in(kept.iter().copied()));
     }
-    let rows = query.order_by_asc(Column::Id).lock(LockType::NoKeyUpdate).all(tx).await?;
-    let ids: Vec<Uuid> = rows.iter().map(|row| row.id.uuid()).collect();
-    if ids.is_empty() {
+    take_off(tx, scope, (invoice, query)).await
+}
+
+/// Takes what is credited in full off its invoice, so that it can be billed anew or withdrawn.
+pub(crate) async fn free_credited(
+    tx: &TenantTransaction,
+    scope: &TenantScope,
+    invoice: InvoiceId,
+    credited: &[ChargeItemId],
+) -> Result<()> {
+    if credited.is_empty() {
         return Ok(());
     }
-    let now = scope.now();
-    let statement = raw_sql!(
-        Postgres,
-        r#"UPDATE charge_items
-           SET status = 'open', invoice_id = NULL, version = version + 1, updated_at = {now}
-           WHERE id IN ({..ids})"#
-    );
-    tx.execute_raw(statement).await?;
+    let query = Entity::find().filter(Column::Id.is_in(credited.iter().copied()));
+    take_off(tx, scope, (invoice, query)).await
+}
+
+/// Takes what is found off the invoice; each leaves an audit row and an event.
+async fn take_off(
+    tx: &TenantTransaction,
+    scope: &TenantScope,
+    (invoice, query): (InvoiceId, Select<Entity>),
+) -> Result<()> {
+    let query = query.filter(Column::InvoiceId.eq(invoice)).order_by_asc(Column::Id);
+    for row in query.lock(LockType::NoKeyUpdate).all(tx).await? {
+        let changed =
+            ActiveModel { status: Set(ChargeItemStatus::Open), invoice_id: Set(None), ..next(scope, &row) };
+        let after = changed.update(tx).await?;
+        trace::write(tx, scope, event::CHARGE_ITEM_FREED, (Some(row), after)).await?;
+    }
     Ok(())
+}
+
+fn next(scope: &TenantScope, row: &Model) -> ActiveModel {
+    ActiveModel {
+        id: sea_orm::Unchanged(row.id),
+        version: Set(row.version + 1),
+        updated_at: Set(scope.now()),
+        ..Default::default()
+    }
 }

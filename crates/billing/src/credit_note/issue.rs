@@ -19,8 +19,9 @@ use super::{
     entity, line, query, tax,
 };
 use crate::{
-    CreditNoteId, InvoiceId,
+    ChargeItemId, CreditNoteId, InvoiceId,
     change::Trace,
+    charge_item,
     crediting::{self, Credit, CreditableLine, CreditableTax, CreditingError},
     error::{BillingError, Result},
     event, input,
@@ -39,7 +40,7 @@ struct Credited {
 }
 
 /// Credits some of an issued invoice, or all that is left of it. What is paid beyond the rest becomes unapplied credit
-/// of its payments again, the latest first.
+/// of its payments again, the latest first. What stands on a line that is credited in full can be billed anew.
 ///
 /// # Errors
 /// [`CoreError::NotFound`](clinicx_core::CoreError::NotFound); [`CoreError::Invalid`](clinicx_core::CoreError::Invalid);
@@ -75,6 +76,7 @@ pub async fn issue(
     let by = Settlement { allocated: -excess.max(Decimal::ZERO), credited: credit.gross.amount() };
     invoice::settle(tx, scope, &invoice.row, by).await?;
     note_credited(tx, scope, &invoice, (&wishes, &credit)).await?;
+    charge_item::free_credited(tx, scope, of, &done_with(&invoice, &wishes)).await?;
     let note = write(tx, scope, cipher, (&invoice, &wishes, &credit), &input.reason).await?;
     let posting = ledger::Posting {
         account_id: note.account_id,
@@ -166,6 +168,16 @@ fn reckon(invoice: &Credited, wishes: &[(usize, Decimal)]) -> Result<Credit> {
         }
         CreditingError::Money(error) => amounts(error),
     })
+}
+
+/// What was done and stands on a line of which nothing is left.
+fn done_with(invoice: &Credited, wishes: &[(usize, Decimal)]) -> Vec<ChargeItemId> {
+    let item = |(index, quantity): &(usize, Decimal)| {
+        let line = invoice.lines.get(*index)?;
+        let is_whole = line.credited_quantity + quantity == line.quantity;
+        line.charge_item_id.filter(|_| is_whole)
+    };
+    wishes.iter().filter_map(item).collect()
 }
 
 /// Notes on the invoice's lines and taxes what was credited of them.

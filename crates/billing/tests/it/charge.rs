@@ -112,6 +112,36 @@ async fn a_treatment_that_leaves_a_draft_can_be_billed_again() {
 }
 
 #[tokio::test]
+async fn a_treatment_that_is_credited_in_full_can_be_billed_again() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let treatment = practice.scope.next_id();
+    practice.charge(charge(patient, treatment, "80.00", "EUR")).await;
+    let body = json!({ "patient_id": patient, "lines": [{ "treatment_id": treatment, "quantity": "2" }] });
+    let draft = practice.draft(body.clone()).await.unwrap();
+    let issued = practice.issue(draft.id, None).await.unwrap();
+    let half =
+        json!({ "lines": [{ "invoice_line_id": issued.lines[0].id, "quantity": "1" }], "reason": "Half" });
+    practice.credit(issued.id, half).await.unwrap();
+    assert_eq!(code(practice.draft(body.clone()).await), "already_billed");
+    practice.credit(issued.id, json!({ "reason": "The rest" })).await.unwrap();
+    assert_eq!(practice.open_items().await, 1);
+    let again = practice.draft(body).await.unwrap();
+    assert_eq!(practice.withdraw(treatment).await, Withdrawal::Billed);
+    let (scope, cipher) = (&practice.scope, &practice.tenant.cipher);
+    practice
+        .write(async |tx| clinicx_billing::invoice::discard(tx, scope, cipher, (again.id, None)).await)
+        .await
+        .unwrap();
+    assert_eq!(practice.withdraw(treatment).await, Withdrawal::Withdrawn);
+    let item = again.lines[0].charge_item_id.unwrap();
+    let (audit, events) = practice.trail(item.uuid()).await;
+    let ways = ["created", "billed", "freed", "billed", "freed", "withdrawn"];
+    assert_eq!(events, ways.map(|way| format!("charge_item.{way}")));
+    assert_eq!(audit, events);
+}
+
+#[tokio::test]
 async fn what_is_unknown_another_patients_or_in_another_currency_is_not_billed() {
     let practice = Practice::open().await;
     let (patient, other) = (practice.patient().await, practice.patient().await);
