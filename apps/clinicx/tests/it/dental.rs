@@ -130,6 +130,48 @@ async fn the_module_comes_goes_and_comes_back_with_its_data() {
     assert!(codes.contains(&json!("module_not_enabled")) && !operation["responses"]["403"].is_null());
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_billed_stays_so_without_the_module_and_what_is_done_meanwhile_waits() {
+    let operator = Api::operator().await;
+    let clinic = Clinic::with(json!({"modules": ["billing", "dental"]})).await;
+    let patient = clinic.patient("Payer").await["id"].clone();
+    let staff = clinic.staff().await["id"].clone();
+    let api = &clinic.admin;
+    let perform = async || {
+        let body = json!({"procedure_code": "EX01", "staff_id": staff});
+        let path = format!("/patients/{}/treatments", patient.as_str().unwrap());
+        let planned = api.post(&path, body).await.expect(201);
+        step(api, &step(api, &planned, "start").await, "complete").await
+    };
+    let bill = async |treatment: &Value| {
+        let line = json!({"treatment_id": treatment["id"], "unit_price": "120.00"});
+        api.post("/invoices", json!({"patient_id": patient, "lines": [line]})).await
+    };
+    let void = async |treatment: &Value| {
+        let path = format!("/treatments/{}/void", treatment["id"].as_str().unwrap());
+        api.change(Method::POST, &path, &treatment["version"], json!({})).await
+    };
+    let done = perform().await;
+    let line = json!({"treatment_id": done["id"]});
+    let unpriced = api.post("/invoices", json!({"patient_id": patient, "lines": [line]})).await;
+    let unpriced = unpriced.expect_problem(422, "validation_failed");
+    assert_eq!(unpriced["errors"][0]["pointer"], "/lines/0/unit_price");
+    bill(&done).await.expect(201);
+    let modules = format!("/platform/tenants/{}/modules", clinic.slug);
+    operator.send(operator.request(Method::DELETE, &format!("{modules}/billing"))).await.expect(200);
+    void(&done).await.expect_problem(409, "treatment_billed");
+    let meanwhile = perform().await;
+    operator.post(&modules, json!({"module": "billing"})).await.expect(200);
+    bill(&meanwhile).await.expect(201);
+    let without = Clinic::with(json!({"modules": ["dental"]})).await;
+    let patient = without.patient("Molar").await["id"].as_str().unwrap().to_owned();
+    let body = json!({"procedure_code": "EX01", "staff_id": without.staff().await["id"]});
+    let planned = without.admin.post(&format!("/patients/{patient}/treatments"), body).await.expect(201);
+    let done = step(&without.admin, &step(&without.admin, &planned, "start").await, "complete").await;
+    let path = format!("/treatments/{}/void", done["id"].as_str().unwrap());
+    without.admin.change(Method::POST, &path, &done["version"], json!({})).await.expect(200);
+}
+
 /// Counts the tables of a clinic.
 async fn tables(clinic: &Clinic) -> i64 {
     let server = clinicx_embedded_postgres::TestServer::shared().unwrap();
