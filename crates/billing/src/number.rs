@@ -75,6 +75,19 @@ pub async fn next(
     Ok(written(prefix, year, row.try_get("", "last_number")?))
 }
 
+/// Tells whether a prefix has begun numbers of a kind, in whatever year.
+///
+/// # Errors
+/// [`BillingError::Core`](crate::BillingError::Core) when the database fails.
+pub async fn has_begun(tx: &TenantTransaction, kind: Kind, prefix: &str) -> Result<bool> {
+    let word = kind.as_str();
+    let statement = raw_sql!(
+        Postgres,
+        r#"SELECT 1 AS found FROM number_series WHERE kind = {word} AND prefix = {prefix} LIMIT 1"#
+    );
+    Ok(tx.query_one_raw(statement).await?.is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -2,6 +2,7 @@
 
 use clinicx_core::{change, validation};
 use clinicx_persistence::{FailureKind, TenantScope, TenantScoped, TenantTransaction};
+use clinicx_types::error::FieldError;
 use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, QuerySelect, Set, sea_query::LockType};
 use serde_json::json;
 
@@ -13,6 +14,7 @@ use crate::{
     change::Trace,
     error::{BillingError, Result},
     event,
+    number::{self, Kind},
 };
 
 const THING: &str = "billing settings";
@@ -29,7 +31,7 @@ pub async fn get(db: &impl TenantScoped, _scope: &TenantScope) -> Result<Setting
 /// trace.
 ///
 /// # Errors
-/// [`CoreError::Invalid`](clinicx_core::CoreError::Invalid);
+/// [`CoreError::Invalid`](clinicx_core::CoreError::Invalid), also for a prefix that numbers of the other kind have;
 /// [`CoreError::Stale`](clinicx_core::CoreError::Stale) unless `expected` is `None` or the present version;
 /// [`BillingError::Core`] when the database fails.
 #[tracing::instrument(name = "billing.settings.update", skip_all, fields(tenant.id = %scope.tenant_id), err(level = "debug"))]
@@ -56,6 +58,7 @@ pub async fn update(
     if after == before {
         return Ok(after);
     }
+    refuse_used_prefixes(tx, &before, &after).await?;
     let now = scope.now();
     let id = row.as_ref().map_or_else(|| scope.next_id(), |row| row.id);
     after.version += 1;
@@ -102,6 +105,20 @@ pub async fn update(
     };
     trace.write(tx, scope).await?;
     Ok(after)
+}
+
+/// A number that was given to an invoice is given to no credit note, and the other way round.
+async fn refuse_used_prefixes(tx: &TenantTransaction, before: &Settings, after: &Settings) -> Result<()> {
+    let mut wrong = Vec::new();
+    for (pointer, old, new, other) in [
+        ("/invoice_prefix", &before.invoice_prefix, &after.invoice_prefix, Kind::CreditNote),
+        ("/credit_note_prefix", &before.credit_note_prefix, &after.credit_note_prefix, Kind::Invoice),
+    ] {
+        if old != new && number::has_begun(tx, other, new).await? {
+            wrong.push(FieldError::new(pointer, "prefix_of_other_kind", "begins numbers of the other kind"));
+        }
+    }
+    if wrong.is_empty() { Ok(()) } else { Err(wrong.into()) }
 }
 
 impl From<Model> for Settings {

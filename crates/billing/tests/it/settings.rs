@@ -70,3 +70,25 @@ async fn what_is_wrong_about_settings_is_refused() {
     check(json!({ "payment_terms_days": -1 }), "/payment_terms_days", "out_of_range").await;
     check(json!({ "issuer": { "name": " " } }), "/issuer/name", "blank").await;
 }
+
+#[tokio::test]
+async fn a_prefix_that_began_numbers_of_one_kind_begins_none_of_the_other() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let invoice = practice.issued(patient, &["10.00"], "0").await;
+    practice.credit(invoice.id, json!({ "reason": "Mistake" })).await.unwrap();
+    let taken = "prefix_of_other_kind".to_owned();
+    let swapped = json!({ "invoice_prefix": "XX", "credit_note_prefix": "INV" });
+    assert_eq!(wrong_field(practice.set(None, swapped).await), ("/credit_note_prefix".into(), taken.clone()));
+    let swapped = json!({ "invoice_prefix": "CN", "credit_note_prefix": "YY" });
+    assert_eq!(wrong_field(practice.set(None, swapped).await), ("/invoice_prefix".into(), taken));
+    // One that has begun none is free, and so is one of its own kind.
+    practice.set(None, json!({ "invoice_prefix": "R", "credit_note_prefix": "G" })).await.unwrap();
+    practice.set(None, json!({ "invoice_prefix": "INV", "credit_note_prefix": "CN" })).await.unwrap();
+    let mut superuser = practice.superuser().await;
+    let series = "INSERT INTO number_series (id, kind, prefix, fiscal_year, last_number)
+        VALUES (gen_random_uuid(), 'credit-note', 'INV', 2030, 1)";
+    let refused = sqlx::query(series).execute(&mut superuser).await.unwrap_err();
+    let refused = refused.into_database_error().unwrap();
+    assert_eq!(refused.constraint(), Some("ex_number_series__prefix_kind"));
+}

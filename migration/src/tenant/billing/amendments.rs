@@ -9,6 +9,21 @@ pub(super) const ALLOW_CHARGE_ITEMS_WITHOUT_PRICE: TenantMigration = TenantMigra
     down: Down::Irreversible("what has no price would be lost"),
 };
 
+/// Lets no prefix begin numbers of two kinds, so that no two documents have the same.
+pub(super) const TIE_PREFIXES_TO_KINDS: TenantMigration = TenantMigration {
+    name: "m0020_tie_prefixes_to_kinds",
+    up: number_series,
+    down: Down::Irreversible("numbers must not be given twice"),
+};
+
+fn number_series(script: &mut Script) {
+    script.add_constraint(
+        "number_series",
+        "ex_number_series__prefix_kind",
+        "EXCLUDE USING gist (prefix extensions.gist_text_ops WITH =, kind extensions.gist_text_ops WITH <>)",
+    );
+}
+
 fn charge_items(script: &mut Script) {
     script
         .sql("ALTER TABLE charge_items ALTER COLUMN unit_price DROP NOT NULL, ALTER COLUMN currency DROP NOT NULL");

@@ -38,4 +38,5 @@ const LIST: &[TenantMigration] = &[
     installments::CREATE_INSTALLMENT_PLANS,
     installments::CREATE_INSTALLMENTS,
     amendments::ALLOW_CHARGE_ITEMS_WITHOUT_PRICE,
+    amendments::TIE_PREFIXES_TO_KINDS,
 ];
