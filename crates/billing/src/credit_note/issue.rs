@@ -111,7 +111,7 @@ fn wishes(invoice: &Credited, named: Option<&[CreditedLine]>) -> Result<Vec<(usi
         let all: Vec<_> = open.map(|(index, line)| (index, left(line))).collect();
         return if all.is_empty() { Err(BillingError::NothingDue) } else { Ok(all) };
     };
-    let (mut wishes, mut wrong) = (Vec::with_capacity(named.len()), Vec::new());
+    let (mut wishes, mut wrong, mut over) = (Vec::with_capacity(named.len()), Vec::new(), Vec::new());
     for (position, wish) in named.iter().enumerate() {
         let index = invoice.lines.iter().position(|line| line.id == wish.invoice_line_id);
         let line = index.and_then(|index| invoice.lines.get(index).map(|line| (index, line)));
@@ -125,10 +125,18 @@ fn wishes(invoice: &Credited, named: Option<&[CreditedLine]>) -> Result<Vec<(usi
                 Ok(quantity) => wishes.push((index, quantity)),
                 Err(error) => wrong.push(error),
             },
+            None if left(line).is_zero() => {
+                let pointer = format!("/lines/{position}/invoice_line_id");
+                over.push(FieldError::new(pointer, "out_of_range", "nothing is left of the line"));
+            }
             None => wishes.push((index, left(line))),
         }
     }
-    if wrong.is_empty() { Ok(wishes) } else { Err(wrong.into()) }
+    match (wrong.is_empty(), over.is_empty()) {
+        (false, _) => Err(wrong.into()),
+        (true, false) => Err(BillingError::OverCredit { fields: over }),
+        (true, true) => Ok(wishes),
+    }
 }
 
 fn reckon(invoice: &Credited, wishes: &[(usize, Decimal)]) -> Result<Credit> {

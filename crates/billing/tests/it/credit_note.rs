@@ -1,6 +1,7 @@
 //! Credit notes.
 
 use clinicx_billing::invoice::InvoiceStatus;
+use clinicx_types::error::DomainError;
 use serde_json::json;
 
 use crate::practice::{Practice, code, wrong_field};
@@ -55,6 +56,10 @@ async fn more_than_is_left_is_not_credited() {
     );
     let rest = practice.credit(draft.id, json!({ "reason": "The rest" })).await.unwrap();
     assert_eq!((rest.net.as_str(), rest.tax.as_str()), ("10.00", "0.70"));
+    let all = json!({ "lines": [{ "invoice_line_id": line }], "reason": "Once more" });
+    let refused = practice.credit(draft.id, all).await;
+    assert_eq!(refused.as_ref().unwrap_err().code(), "over_credit");
+    assert_eq!(wrong_field(refused), ("/lines/0/invoice_line_id".into(), "out_of_range".into()));
 }
 
 #[tokio::test]
