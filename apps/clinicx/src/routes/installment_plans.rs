@@ -5,7 +5,6 @@ use clinicx_billing::{
     installment_plan::{self, CreateInstallmentPlan, InstallmentPlan},
     permission::{INVOICE_READ, INVOICE_WRITE},
 };
-use clinicx_types::page::Page;
 use clinicx_web::{Access, ApiError, Body, HttpModule, List, Operation, Path, Reply, TenantCx};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -65,9 +64,9 @@ async fn create(
 }
 
 async fn list(cx: TenantCx, Path(id): Path<InvoiceId>, list: List<Wanted>) -> Result<Reply, ApiError> {
-    let (of, plans) = cx.read(async |tx, scope| Ok(installment_plan::list(tx, scope, id).await?)).await?;
-    let total = u64::try_from(plans.len()).ok().filter(|_| list.page.count);
-    Ok(Reply::page(&list, &Page { items: plans, next: None, total }).showing([of.patient_id]))
+    let (of, page) =
+        cx.read(async |tx, scope| Ok(installment_plan::list(tx, scope, id, &list.page).await?)).await?;
+    Ok(Reply::page(&list, &page).showing([of.patient_id]))
 }
 
 async fn get(cx: TenantCx, Path(id): Path<InstallmentPlanId>) -> Result<Reply, ApiError> {

@@ -1,15 +1,20 @@
 //! Operations on installment plans.
 
+use std::collections::BTreeMap;
+
 use clinicx_core::{
     CoreError,
     change::{self, json},
-    local_time, validation,
+    local_time, paging, validation,
 };
 use clinicx_persistence::{FailureKind, TenantScope, TenantScoped, TenantTransaction};
-use clinicx_types::error::FieldError;
+use clinicx_types::{
+    error::FieldError,
+    page::{Page, PageRequest},
+};
 use rust_decimal::Decimal;
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect, Set,
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Set,
     sea_query::LockType,
 };
 use serde_json::json;
@@ -110,23 +115,37 @@ pub async fn get(
     whole(db, scope, row).await
 }
 
-/// Lists the plans of an invoice, the oldest first; there are few.
+/// Lists the plans of an invoice, the oldest first.
 ///
 /// # Errors
-/// [`CoreError::NotFound`] when there is no such invoice; [`BillingError::Core`] when the database fails.
+/// [`CoreError::NotFound`] when there is no such invoice; [`CoreError::Invalid`] when the cursor is none of this list's;
+/// [`BillingError::Core`] when the database fails.
 pub async fn list(
     db: &impl TenantScoped,
     scope: &TenantScope,
     of: InvoiceId,
-) -> Result<(invoice::entity::Model, Vec<InstallmentPlan>)> {
+    page: &PageRequest,
+) -> Result<(invoice::entity::Model, Page<InstallmentPlan>)> {
     let bill = invoice::entity::Entity::find_by_id(of).one(db).await?;
     let bill = bill.ok_or_else(|| BillingError::not_found("invoice"))?;
-    let rows =
-        Entity::find().filter(Column::InvoiceId.eq(of)).order_by_desc(Column::Id).limit(200).all(db).await?;
-    let mut plans = Vec::with_capacity(rows.len());
-    for row in rows.into_iter().rev() {
-        plans.push(whole(db, scope, row).await?);
+    let mut query = Entity::find().filter(Column::InvoiceId.eq(of));
+    let total = if page.count { Some(query.clone().count(db).await?) } else { None };
+    if let Some(key) = &page.after {
+        let [id] = paging::parts(key)?;
+        query = query.filter(Column::Id.gt(paging::part::<InstallmentPlanId>(id)?));
     }
+    let rows = query.order_by_asc(Column::Id).limit(u64::from(page.limit()) + 1).all(db).await?;
+    let rows = Page::from_rows(rows, page, total, |row| vec![row.id.to_string()]);
+    let ids: Vec<InstallmentPlanId> = rows.items.iter().map(|row| row.id).collect();
+    let parts = installment::Entity::find().filter(installment::Column::PlanId.is_in(ids));
+    let mut parts_of: BTreeMap<InstallmentPlanId, Vec<installment::Model>> = BTreeMap::new();
+    for part in parts.order_by_asc(installment::Column::Position).all(db).await? {
+        parts_of.entry(part.plan_id).or_default().push(part);
+    }
+    let plans = rows.map(|row| {
+        let parts = parts_of.remove(&row.id).unwrap_or_default();
+        assemble(scope, row, parts, &bill)
+    });
     Ok((bill, plans))
 }
 

@@ -1,6 +1,7 @@
 //! Installment plans.
 
 use clinicx_billing::installment_plan::{self, InstallmentPlan, PlanStatus};
+use clinicx_types::page::PageRequest;
 use serde_json::{Value, json};
 
 use crate::practice::{Practice, code, read, wrong_field};
@@ -48,9 +49,18 @@ async fn the_first_part_takes_the_remainder_and_the_earliest_is_paid_first() {
     assert_eq!(ended.status, PlanStatus::Cancelled);
     let rest = practice.split(invoice.id, again).await.unwrap();
     assert_eq!(rest.total, "60.00");
-    let (of, all) =
-        installment_plan::list(&practice.tenant.connection, &practice.scope, invoice.id).await.unwrap();
-    assert_eq!((of.patient_id, all.len()), (patient, 2));
+    let list = async |page: PageRequest| {
+        let (db, scope) = (&practice.tenant.connection, &practice.scope);
+        installment_plan::list(db, scope, invoice.id, &page).await.unwrap()
+    };
+    let (of, all) = list(PageRequest::default()).await;
+    assert_eq!((of.patient_id, all.items.len(), all.next.is_none()), (patient, 2, true));
+    let (_, first) = list(PageRequest::first(1).unwrap()).await;
+    assert_eq!(first.items, all.items[..1]);
+    let mut next = PageRequest::default();
+    (next.after, next.count) = (first.next, true);
+    let (_, second) = list(next).await;
+    assert_eq!((&second.items[..], second.total), (&all.items[1..], Some(2)));
 }
 
 #[tokio::test]

@@ -309,8 +309,9 @@ pub(super) static PATHS: &[Path] = &[
         ISSUED,
         Work::Read(|tx, call| {
             Box::pin(async move {
-                let found = installment_plan::list(tx, &call.scope, InvoiceId::new(call.subject.id)).await;
-                shown(found.map(|(_, plans)| plans))
+                let (of, page) = (InvoiceId::new(call.subject.id), PageRequest::default());
+                let found = installment_plan::list(tx, &call.scope, of, &page).await;
+                shown(found.map(|(_, plans)| plans.items))
             })
         }),
     ),
