@@ -28,8 +28,8 @@ pub fn module(slot: &Slot) -> HttpModule {
         Operation::post("/invoices", "create_invoice")
             .summary("Draft an invoice")
             .description(
-                "A line that names a completed treatment takes its words, number, price and tax from it unless it \
-                 says otherwise, and bills it: once.",
+                "A line that names a completed treatment, or something else that was done, takes its words, number, \
+                 price and tax from it unless it says otherwise, and bills it: once.",
             )
             .access(write)
             .answers::<Invoice>(201)

@@ -12,5 +12,5 @@ mod trace;
 pub use charges::BillingCharges;
 pub use dormant::DormantCharges;
 pub use dto::{ChargeItem, ChargeItemFilter, ChargeItemStatus};
-pub(crate) use service::{bill, free, free_credited};
+pub(crate) use service::{Named, TREATMENT, bill, free, free_credited};
 pub use service::{find, get, list};

@@ -1,13 +1,11 @@
 //! Reading what can be billed, and putting it on an invoice.
 
-use std::collections::BTreeMap;
-
 use clinicx_core::{PatientId, paging};
 use clinicx_persistence::{TenantScope, TenantScoped, TenantTransaction};
 use clinicx_types::page::{Page, PageRequest};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder, QuerySelect, Select,
-    Set, sea_query::LockType,
+    ActiveModelTrait, ColumnTrait, Condition, EntityTrait, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect, Select, Set, sea_query::LockType,
 };
 use uuid::Uuid;
 
@@ -23,6 +21,8 @@ use crate::{
 };
 
 const THING: &str = "charge item";
+/// The kind of source that lines name by its own id.
+pub(crate) const TREATMENT: &str = "treatment";
 
 /// Looks for something that can be billed.
 ///
@@ -71,9 +71,16 @@ pub async fn list(
     Ok(Page::from_rows(rows, page, total, |row| vec![row.id.to_string()]).map(ChargeItem::from))
 }
 
-/// Puts a patient's treatments on an invoice and returns their items by treatment; they stay locked.
+/// What lines name: treatments, or whatever a module has handed over.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Named {
+    pub(crate) treatments: Vec<Uuid>,
+    pub(crate) items: Vec<ChargeItemId>,
+}
+
+/// Puts what was done for a patient on an invoice and returns the items; they stay locked.
 ///
-/// Treatments that nobody handed over, or another patient's, are missing from the answer. Those that stand on the
+/// What nobody handed over, or was done for another patient, is missing from the answer. Those that stand on the
 /// same invoice already are taken as they are. Each of the others leaves an audit row and an event.
 ///
 /// # Errors
@@ -82,14 +89,15 @@ pub(crate) async fn bill(
     tx: &TenantTransaction,
     scope: &TenantScope,
     (invoice, patient): (InvoiceId, PatientId),
-    treatments: &[Uuid],
-) -> Result<BTreeMap<Uuid, Model>> {
-    if treatments.is_empty() {
-        return Ok(BTreeMap::new());
+    named: Named,
+) -> Result<Vec<Model>> {
+    if named.treatments.is_empty() && named.items.is_empty() {
+        return Ok(Vec::new());
     }
+    let treatments =
+        Condition::all().add(Column::SourceKind.eq(TREATMENT)).add(Column::SourceId.is_in(named.treatments));
     let rows = Entity::find()
-        .filter(Column::SourceKind.eq("treatment"))
-        .filter(Column::SourceId.is_in(treatments.iter().copied()))
+        .filter(Condition::any().add(treatments).add(Column::Id.is_in(named.items)))
         .filter(Column::PatientId.eq(patient))
         .order_by_asc(Column::Id)
         .lock(LockType::NoKeyUpdate)
@@ -111,7 +119,7 @@ pub(crate) async fn bill(
         let after = changed.update(tx).await?;
         trace::write(tx, scope, event::CHARGE_ITEM_BILLED, (Some(row.clone()), after)).await?;
     }
-    Ok(rows.into_iter().map(|row| (row.source_id, row)).collect())
+    Ok(rows)
 }
 
 /// Takes what stands on an invoice off it again, but for what is kept.

@@ -149,7 +149,7 @@ pub struct CreateInvoice {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct LineInput {
-    /// What it says; the treatment's or service's words unless given.
+    /// What it says; the words of what was done or of the service unless given.
     #[validate(length(max = 500), custom(function = one_line))]
     pub description: Option<String>,
     /// How many, a decimal string; the treatment's number or one unless given.
@@ -164,6 +164,8 @@ pub struct LineInput {
     pub tax_rate: Option<String>,
     /// A completed treatment, which is billed once.
     pub treatment_id: Option<Uuid>,
+    /// Something else that a module has handed over, or a treatment by its charge item; it is billed once, too.
+    pub charge_item_id: Option<ChargeItemId>,
     /// By whom; the treatment's performer unless given.
     pub staff_id: Option<StaffId>,
     /// The service that it was.

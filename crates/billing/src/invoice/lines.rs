@@ -11,7 +11,6 @@ use clinicx_types::{
 };
 use rust_decimal::Decimal;
 use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QuerySelect};
-use uuid::Uuid;
 
 use super::{dto::LineInput, line, tax};
 use crate::{
@@ -36,9 +35,24 @@ pub(super) struct Ordered {
 /// What a line can be filled from.
 #[derive(Default)]
 struct Defaults {
-    items: BTreeMap<Uuid, charge_item::entity::Model>,
+    items: Vec<charge_item::entity::Model>,
     services: BTreeMap<ServiceId, service::entity::Model>,
     staff: BTreeSet<StaffId>,
+}
+
+impl Defaults {
+    /// What was done and is named by a line.
+    fn item(&self, input: &LineInput) -> Option<&charge_item::entity::Model> {
+        self.items.iter().find(|item| match (input.treatment_id, input.charge_item_id) {
+            (Some(id), _) => item.source_kind == charge_item::TREATMENT && item.source_id == id,
+            (None, id) => id == Some(item.id),
+        })
+    }
+}
+
+/// The field by which a line names what was done.
+fn named_by(input: &LineInput) -> &'static str {
+    if input.treatment_id.is_some() { "treatment_id" } else { "charge_item_id" }
 }
 
 /// Reads new lines; what was done by a module is put on the invoice and stays locked.
@@ -48,9 +62,12 @@ pub(super) async fn read(
     (invoice, patient, currency): (InvoiceId, PatientId, Currency),
     inputs: &[LineInput],
 ) -> Result<Vec<Ordered>> {
-    let treatments: Vec<Uuid> = inputs.iter().filter_map(|input| input.treatment_id).collect();
+    let named = charge_item::Named {
+        treatments: inputs.iter().filter_map(|input| input.treatment_id).collect(),
+        items: inputs.iter().filter_map(|input| input.charge_item_id).collect(),
+    };
     let defaults = Defaults {
-        items: charge_item::bill(tx, scope, (invoice, patient), &treatments).await?,
+        items: charge_item::bill(tx, scope, (invoice, patient), named).await?,
         services: services(tx, inputs).await?,
         staff: people(tx, inputs).await?,
     };
@@ -58,10 +75,10 @@ pub(super) async fn read(
     let mut seen = BTreeSet::new();
     for (index, input) in inputs.iter().enumerate() {
         let at = |field: &str| format!("/lines/{index}/{field}");
-        if let Some(treatment) = input.treatment_id
-            && !seen.insert(treatment)
+        if let Some(item) = defaults.item(input)
+            && !seen.insert(item.id)
         {
-            let pointer = at("treatment_id");
+            let pointer = at(named_by(input));
             wrong.push(FieldError::new(pointer, "duplicate", "must not be given twice"));
         }
         match one(scope, currency, (input, &at), &defaults) {
@@ -212,12 +229,22 @@ fn one(
 ) -> std::result::Result<Ordered, Vec<FieldError>> {
     let mut wrong = Vec::new();
     let missing = |field: &str, detail: &str| FieldError::new(at(field), "not_found", detail);
-    let item = input.treatment_id.and_then(|id| defaults.items.get(&id));
-    if input.treatment_id.is_some() && item.is_none() {
-        wrong.push(missing("treatment_id", "must be a completed treatment of this patient"));
+    let item = defaults.item(input);
+    match (input.treatment_id, input.charge_item_id) {
+        (Some(_), Some(_)) => {
+            let (pointer, detail) = (at("charge_item_id"), "must not stand beside a treatment");
+            wrong.push(FieldError::new(pointer, "beside_treatment", detail));
+        }
+        (Some(_), None) if item.is_none() => {
+            wrong.push(missing("treatment_id", "must be a completed treatment of this patient"));
+        }
+        (None, Some(_)) if item.is_none() => {
+            wrong.push(missing("charge_item_id", "must be something that was done for this patient"));
+        }
+        _ => {}
     }
     if item.and_then(|item| item.currency.as_deref()).is_some_and(|code| code != currency.code()) {
-        let (pointer, detail) = (at("treatment_id"), "has its price in another currency");
+        let (pointer, detail) = (at(named_by(input)), "has its price in another currency");
         wrong.push(FieldError::new(pointer, "currency_mismatch", detail));
     }
     let service = input.service_id.and_then(|id| defaults.services.get(&id));

@@ -142,6 +142,41 @@ async fn a_treatment_that_is_credited_in_full_can_be_billed_again() {
 }
 
 #[tokio::test]
+async fn what_any_module_has_done_is_billed_by_its_item() {
+    let practice = Practice::open().await;
+    let (patient, other) = (practice.patient().await, practice.patient().await);
+    let done = practice.scope.next_id();
+    let source = ChargeSource { kind: "consultation", id: done };
+    practice.charge(Charge { source, ..charge(patient, done, "30.00", "EUR") }).await;
+    let filter = ChargeItemFilter { patient_id: Some(patient), ..ChargeItemFilter::default() };
+    let (db, page) = (&practice.tenant.connection, PageRequest::default());
+    let item = charge_item::list(db, &practice.scope, &filter, &page).await.unwrap().items[0].id;
+    let bill =
+        |patient: PatientId, lines: serde_json::Value| json!({ "patient_id": patient, "lines": lines });
+    let wrong = async |body: serde_json::Value| wrong_field(practice.draft(body).await);
+    let named = json!({ "charge_item_id": item });
+    let unknown =
+        json!([{ "charge_item_id": practice.scope.next_id(), "description": "x", "unit_price": "1.00" }]);
+    let at = "/lines/0/charge_item_id".to_owned();
+    assert_eq!(wrong(bill(patient, unknown)).await, (at.clone(), "not_found".into()));
+    let theirs = json!([{ "charge_item_id": item, "description": "x", "unit_price": "1.00" }]);
+    assert_eq!(wrong(bill(other, theirs)).await, (at, "not_found".into()));
+    let twice = bill(patient, json!([named, named]));
+    assert_eq!(wrong(twice).await, ("/lines/1/charge_item_id".into(), "duplicate".into()));
+    let treatment = practice.scope.next_id();
+    practice.charge(charge(patient, treatment, "80.00", "EUR")).await;
+    let both = json!([{ "charge_item_id": item, "treatment_id": treatment }]);
+    assert_eq!(
+        wrong(bill(patient, both)).await,
+        ("/lines/0/charge_item_id".into(), "beside_treatment".into())
+    );
+    let draft = practice.draft(bill(patient, json!([named, { "treatment_id": treatment }]))).await.unwrap();
+    assert_eq!((draft.net.as_str(), practice.open_items().await), ("110.00", 0));
+    let again = practice.draft(bill(patient, json!([named]))).await;
+    assert_eq!(code(again), "already_billed");
+}
+
+#[tokio::test]
 async fn what_is_unknown_another_patients_or_in_another_currency_is_not_billed() {
     let practice = Practice::open().await;
     let (patient, other) = (practice.patient().await, practice.patient().await);

@@ -309,8 +309,8 @@ pub(super) static PATHS: &[Path] = &[
         ISSUED,
         Work::Read(|tx, call| {
             Box::pin(async move {
-                let (of, page) = (InvoiceId::new(call.subject.id), PageRequest::default());
-                let found = installment_plan::list(tx, &call.scope, of, &page).await;
+                let of = InvoiceId::new(call.subject.id);
+                let found = installment_plan::list(tx, &call.scope, of, &page()).await;
                 shown(found.map(|(_, plans)| plans.items))
             })
         }),
