@@ -1,7 +1,7 @@
 //! What an invoice comes to. Pure: no clock, no database.
 //!
-//! One policy: a line's net is quantity × price − discount, rounded half up; a discount on the whole invoice is split
-//! over the lines by largest remainder; the tax of each rate is reckoned on the sum of the nets and rounded once.
+//! One policy: a line's net is quantity × price − discount, rounded half up once; a discount on the whole invoice is
+//! split over the lines by largest remainder; the tax of each rate is reckoned on the sum of the nets and rounded once.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,8 @@ pub enum Discount {
     None,
     /// A fixed amount.
     Amount(Money),
-    /// A share in percent, 0 to 100; it is rounded half up to an amount of its own.
+    /// A share in percent, 0 to 100. That off a line is taken off before anything is rounded; that off the whole is
+    /// rounded half up to an amount of its own.
     Percent(Decimal),
 }
 
@@ -162,18 +163,20 @@ fn line(currency: Currency, order: &LineOrder, index: usize) -> Result<LinePrice
         return Err(wrong(MoneyError::OtherCurrency));
     }
     let exact = order.quantity.checked_mul(price.amount()).ok_or_else(|| wrong(MoneyError::TooLarge))?;
-    let discount = match order.discount {
-        Discount::None => Money::zero(currency),
-        Discount::Amount(amount) => amount,
-        Discount::Percent(percent) => share(exact, percent, currency).map_err(wrong)?,
+    let whole = Money::rounded(exact, currency).map_err(wrong)?;
+    let (net, discount) = match order.discount {
+        Discount::None => (whole, Money::zero(currency)),
+        Discount::Amount(amount) => {
+            (Money::rounded(exact - amount.amount(), currency).map_err(wrong)?, amount)
+        }
+        Discount::Percent(percent) => {
+            let net = share(exact, Decimal::ONE_HUNDRED - percent, currency).map_err(wrong)?;
+            (net, whole.minus(net).map_err(wrong)?)
+        }
     };
-    let net = Money::rounded(exact - discount.amount(), currency).map_err(wrong)?;
-    // A discount of everything can round up to more than the exact price.
-    let net = match (net.is_negative(), order.discount) {
-        (true, Discount::Percent(_)) => Money::zero(currency),
-        (true, _) => return Err(PricingError::LineDiscount(index)),
-        (false, _) => net,
-    };
+    if net.is_negative() {
+        return Err(PricingError::LineDiscount(index));
+    }
     Ok(LinePrice { discount, header_discount: Money::zero(currency), net })
 }
 
@@ -241,6 +244,21 @@ mod tests {
         assert_eq!(price(euro, &[four[0], one], Discount::None), Err(PricingError::LineDiscount(1)));
         one.discount = Discount::Percent("33.3333".parse().unwrap());
         check(&[one], Discount::None, ("13.33", "0.00", "13.33"));
+    }
+
+    #[test]
+    fn a_share_off_a_line_is_taken_off_before_rounding() {
+        let check = |quantity: &str, price_of_one: &str, percent: &str, expected: (&str, &str)| {
+            let discount = Discount::Percent(percent.parse().unwrap());
+            let one = LineOrder { discount, ..order(quantity, price_of_one, "0") };
+            let line = price("EUR".parse().unwrap(), &[one], Discount::None).unwrap().lines[0];
+            assert_eq!((line.net.to_string().as_str(), line.discount.to_string().as_str()), expected);
+        };
+        check("1", "0.05", "50", ("0.03", "0.02"));
+        check("1", "0.01", "50", ("0.01", "0.00"));
+        check("0.5", "0.01", "100", ("0.00", "0.01"));
+        check("3", "0.99", "33.3333", ("1.98", "0.99"));
+        check("1", "100.00", "12.5", ("87.50", "12.50"));
     }
 
     #[test]

@@ -217,13 +217,16 @@ fn header(
     row: &Model,
     patch: &UpdateInvoice,
 ) -> std::result::Result<Discount, FieldError> {
-    if patch.discount.is_some() || patch.discount_percent.is_some() {
-        let amount = patch.discount.as_ref().and_then(Option::as_deref);
-        let percent = patch.discount_percent.as_ref().and_then(Option::as_deref);
+    let amount = patch.discount.as_ref().and_then(Option::as_deref);
+    let percent = patch.discount_percent.as_ref().and_then(Option::as_deref);
+    if amount.is_some() || percent.is_some() {
         return lines::discount(currency, (amount, percent), |field| format!("/{field}"));
     }
+    // `null` clears only what was given that way.
     match row.discount_percent {
+        Some(_) if patch.discount_percent.is_some() => Ok(Discount::None),
         Some(percent) => Ok(Discount::Percent(percent)),
+        None if patch.discount.is_some() => Ok(Discount::None),
         None => Money::from_decimal(row.discount, currency)
             .map(Discount::Amount)
             .map_err(|error| input::wrong_amount(error, "/discount")),

@@ -7,6 +7,7 @@ use clinicx_core::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 use validator::{Validate, ValidationError};
 
 /// Who the clinic is on its invoices.
@@ -33,6 +34,8 @@ pub struct Issuer {
 /// How the clinic bills.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Settings {
+    /// Which settings; none while nobody has changed anything.
+    pub id: Option<Uuid>,
     /// Raised by every change; 0 while nobody has changed anything.
     pub version: i64,
     /// When they were first changed.
@@ -54,6 +57,7 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Self {
+            id: None,
             version: 0,
             created_at: None,
             updated_at: None,

@@ -61,6 +61,7 @@ pub async fn update(
     refuse_used_prefixes(tx, &before, &after).await?;
     let now = scope.now();
     let id = row.as_ref().map_or_else(|| scope.next_id(), |row| row.id);
+    after.id = Some(id);
     after.version += 1;
     after.updated_at = Some(now);
     after.created_at = after.created_at.or(Some(now));
@@ -124,6 +125,7 @@ async fn refuse_used_prefixes(tx: &TenantTransaction, before: &Settings, after: 
 impl From<Model> for Settings {
     fn from(row: Model) -> Self {
         Self {
+            id: Some(row.id),
             version: row.version,
             created_at: Some(row.created_at),
             updated_at: Some(row.updated_at),

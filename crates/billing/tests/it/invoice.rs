@@ -51,7 +51,10 @@ async fn a_draft_is_changed_until_it_is_issued() {
     assert_eq!((off.lines[0].header_discount.as_str(), off.note.as_deref()), ("10.00", Some("Thanks")));
     let same = practice.change(&off, json!({ "discount_percent": "10" })).await.unwrap();
     assert_eq!(same, off);
+    // Clearing an amount clears no share, and the other way round.
+    assert_eq!(practice.change(&off, json!({ "discount": null })).await.unwrap(), off);
     let amount = practice.change(&off, json!({ "discount": "5.00", "note": null })).await.unwrap();
+    assert_eq!(practice.change(&amount, json!({ "discount_percent": null })).await.unwrap(), amount);
     assert_eq!((amount.net.as_str(), amount.discount_percent.as_deref()), ("95.00", None));
     assert_eq!(amount.note, None);
     assert_eq!(code(practice.change(&draft, json!({ "discount": "1" })).await), "version_mismatch");

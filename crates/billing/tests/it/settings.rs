@@ -20,13 +20,15 @@ async fn invoices_name_the_clinic_as_it_was_when_they_were_issued() {
     let practice = Practice::open().await;
     let patient = practice.patient().await;
     let first = settings::get(&practice.tenant.connection, &practice.scope).await.unwrap();
-    assert_eq!((first.version, first.invoice_prefix.as_str()), (0, "INV"));
+    assert_eq!((first.id, first.version, first.invoice_prefix.as_str()), (None, 0, "INV"));
     let unnamed = practice.issued(patient, &["1.00"], "0").await;
     assert_eq!(unnamed.issuer.unwrap().name.as_deref(), Some(practice.scope.slug.as_str()));
     let issuer = json!({ "name": "Praxis Nord", "address": "1 Main Street\nBerlin", "tax_number": "DE1" });
     let set = json!({ "issuer": issuer, "payment_terms_days": 30, "invoice_prefix": "R" });
     let set = practice.set(Some(0), set).await.unwrap();
     assert_eq!((set.version, set.payment_terms_days), (1, 30));
+    let found = settings::get(&practice.tenant.connection, &practice.scope).await.unwrap();
+    assert_eq!((found.id.is_some(), &found), (true, &set));
     assert_eq!(code(practice.set(Some(0), json!({ "payment_terms_days": 1 })).await), "version_mismatch");
     let named = practice.issued(patient, &["1.00"], "0").await;
     assert_eq!(
