@@ -58,13 +58,13 @@ pub struct Invoice {
     pub due: String,
     /// Whether something of it is paid or credited, and not all.
     pub partly_paid: bool,
-    /// Whether something is due and the day for it is over.
+    /// Whether something is due and the day for it is over: its own, or that of an open part of an active plan.
     pub overdue: bool,
     /// When it was issued.
     pub issued_at: Option<DateTime<Utc>>,
     /// The clinic's local day of it.
     pub issued_on: Option<NaiveDate>,
-    /// The last day on which it is not overdue.
+    /// The last day on which it is not overdue, unless an installment plan says others.
     pub due_on: Option<NaiveDate>,
     /// When it was cancelled.
     pub cancelled_at: Option<DateTime<Utc>>,

@@ -10,6 +10,7 @@ pub mod entity;
 mod issue;
 pub mod line;
 mod lines;
+mod overdue;
 mod query;
 mod recipient;
 mod settle;

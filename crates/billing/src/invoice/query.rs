@@ -2,8 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use chrono::NaiveDate;
-use clinicx_core::{change, local_time, paging};
+use clinicx_core::{change, paging};
 use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantScope, TenantScoped, TenantTransaction};
 use clinicx_types::page::{Page, PageRequest};
@@ -15,7 +14,7 @@ use sea_orm::{
 use super::{
     dto::{Invoice, InvoiceFilter, InvoiceLine, TaxLine},
     entity::{Column, Entity, Model},
-    line,
+    line, overdue,
     status::InvoiceStatus,
     tax,
 };
@@ -78,12 +77,9 @@ pub async fn list(
     if !filter.statuses.is_empty() {
         query = query.filter(Column::Status.is_in(filter.statuses.iter().copied()));
     }
-    if let Some(overdue) = filter.overdue {
-        let late = Condition::all()
-            .add(Column::Status.eq(InvoiceStatus::Issued))
-            .add(Column::DueOn.is_not_null())
-            .add(Column::DueOn.lt(today(scope)));
-        query = query.filter(if overdue { late } else { late.not() });
+    if let Some(wanted) = filter.overdue {
+        let late = Condition::all().add(overdue::is_late(scope));
+        query = query.filter(if wanted { late } else { late.not() });
     }
     let total = if page.count { Some(query.clone().count(db).await?) } else { None };
     if let Some(key) = &page.after {
@@ -150,15 +146,18 @@ pub(super) async fn assembled(
     for tax in taxes_of(db, &ids).await? {
         taxes.entry(tax.invoice_id).or_default().push(tax);
     }
+    let late = overdue::among(db, scope, &rows).await?;
     let whole = |row: Model| {
+        let is_late = late.contains(&row.id);
         let lines = lines.remove(&row.id).unwrap_or_default();
         let taxes = taxes.remove(&row.id).unwrap_or_default();
-        assemble(scope, cipher, row, (&lines, &taxes))
+        let whole = assemble(scope, cipher, row, (&lines, &taxes))?;
+        Ok(Invoice { overdue: is_late, ..whole })
     };
     rows.into_iter().map(whole).collect()
 }
 
-/// Puts an invoice together from its rows.
+/// Puts an invoice together from its own rows, which do not tell whether it is overdue; a draft never is.
 pub(super) fn assemble(
     scope: &TenantScope,
     cipher: &FieldCipher,
@@ -193,7 +192,7 @@ pub(super) fn assemble(
         credited: amount(row.credited),
         due: amount(due),
         partly_paid: is_issued && due < row.gross,
-        overdue: is_issued && row.due_on.is_some_and(|day| day < today(scope)),
+        overdue: false,
         issued_at: row.issued_at,
         issued_on: row.issued_on,
         due_on: row.due_on,
@@ -237,8 +236,4 @@ fn shown_tax(tax: &tax::Model, currency: &str) -> TaxLine {
         net: shown(tax.net, currency),
         tax: shown(tax.tax, currency),
     }
-}
-
-fn today(scope: &TenantScope) -> NaiveDate {
-    local_time::local_date(scope.now(), scope.time_zone)
 }

@@ -52,7 +52,7 @@ struct Row {
     total: Decimal,
 }
 
-/// Tells what is owed to the clinic, by age.
+/// Tells what is owed to the clinic, by age. What is paid in parts is as old as each open part.
 ///
 /// # Errors
 /// [`BillingError::Core`](crate::BillingError::Core) when the database fails.
@@ -60,19 +60,43 @@ pub async fn receivables(db: &impl TenantScoped, scope: &TenantScope) -> Result<
     let today = local_time::local_date(scope.now(), scope.time_zone);
     let statement = raw_sql!(
         Postgres,
-        r#"SELECT currency,
-                  count(*) AS invoices,
+        r#"WITH parts AS (
+               SELECT plan.invoice_id,
+                      part.due_on,
+                      LEAST(part.amount,
+                            sum(part.amount) OVER (PARTITION BY plan.id ORDER BY part.position)
+                            - GREATEST(bill.allocated + bill.credited - plan.allocated_before, 0)) AS due
+               FROM installment_plans AS plan
+               JOIN invoices AS bill ON bill.id = plan.invoice_id AND bill.status = 'issued'
+               JOIN installments AS part ON part.plan_id = plan.id
+               WHERE plan.status = 'active'
+           )
+           SELECT currency,
+                  count(DISTINCT id) AS invoices,
                   COALESCE(sum(due) FILTER (WHERE days <= 0), 0) AS not_overdue,
                   COALESCE(sum(due) FILTER (WHERE days BETWEEN 1 AND 30), 0) AS to_30,
                   COALESCE(sum(due) FILTER (WHERE days BETWEEN 31 AND 60), 0) AS to_60,
                   COALESCE(sum(due) FILTER (WHERE days BETWEEN 61 AND 90), 0) AS to_90,
                   COALESCE(sum(due) FILTER (WHERE days > 90), 0) AS over_90,
                   sum(due) AS total
-           FROM (SELECT currency::text AS currency,
-                        gross - allocated - credited AS due,
-                        CAST({today} AS date) - due_on AS days
-                 FROM invoices
-                 WHERE status = 'issued') AS open
+           FROM (SELECT bill.id,
+                        bill.currency::text AS currency,
+                        parts.due,
+                        CAST({today} AS date) - parts.due_on AS days
+                 FROM parts
+                 JOIN invoices AS bill ON bill.id = parts.invoice_id
+                 WHERE parts.due > 0
+                 UNION ALL
+                 -- What no part of a plan asks for.
+                 SELECT bill.id,
+                        bill.currency::text,
+                        bill.gross - bill.allocated - bill.credited - COALESCE(planned.due, 0),
+                        CAST({today} AS date) - bill.due_on
+                 FROM invoices AS bill
+                 LEFT JOIN (SELECT invoice_id, sum(due) AS due FROM parts WHERE due > 0 GROUP BY invoice_id) AS planned
+                     ON planned.invoice_id = bill.id
+                 WHERE bill.status = 'issued') AS open
+           WHERE due > 0
            GROUP BY currency
            ORDER BY currency"#
     );

@@ -1,6 +1,10 @@
 //! Installment plans.
 
-use clinicx_billing::installment_plan::{self, InstallmentPlan, PlanStatus};
+use clinicx_billing::{
+    installment_plan::{self, InstallmentPlan, PlanStatus},
+    invoice::{self, InvoiceFilter},
+    report,
+};
 use clinicx_types::page::PageRequest;
 use serde_json::{Value, json};
 
@@ -81,4 +85,42 @@ async fn only_what_is_due_of_an_issued_invoice_is_split() {
     practice.cancel(cancelled.id).await.unwrap();
     let plan = installment_plan::get(&practice.tenant.connection, &practice.scope, plan.id).await.unwrap();
     assert_eq!(plan.status, PlanStatus::Cancelled);
+}
+
+#[tokio::test]
+async fn a_plan_moves_when_its_invoice_is_due() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let invoice = practice.issued(patient, &["90.00"], "0").await;
+    assert_eq!(invoice.due_on.unwrap().to_string(), "2026-06-15");
+    let plan = practice.split(invoice.id, json!({ "count": 3, "first_due_on": "2026-08-01" })).await.unwrap();
+    let check = async |now: &str, overdue: bool, ages: (&str, &str, &str)| {
+        let then = practice.at(now);
+        let (db, cipher) = (&practice.tenant.connection, &practice.tenant.cipher);
+        assert_eq!(then.invoice(invoice.id).await.overdue, overdue, "{now}");
+        for wanted in [true, false] {
+            let filter = InvoiceFilter { overdue: Some(wanted), ..InvoiceFilter::default() };
+            let found = invoice::list(db, &then.scope, cipher, &filter, &PageRequest::default()).await.unwrap();
+            assert_eq!(found.items.len(), usize::from(wanted == overdue), "{now}");
+            assert!(found.items.iter().all(|one| one.overdue == wanted), "{now}");
+        }
+        let found = report::receivables(db, &then.scope).await.unwrap().items.remove(0);
+        let due = (found.not_overdue.as_str(), found.days_1_to_30.as_str(), found.days_31_to_60.as_str());
+        assert_eq!((due, found.invoices), (ages, 1), "{now}");
+    };
+    check("2026-07-20T07:00:00Z", false, ("90.00", "0.00", "0.00")).await;
+    check("2026-08-02T07:00:00Z", true, ("60.00", "30.00", "0.00")).await;
+    check("2026-09-02T07:00:00Z", true, ("30.00", "30.00", "30.00")).await;
+    let body = json!({ "patient_id": patient, "amount": "40.00", "method": "cash",
+        "allocations": [{ "invoice_id": invoice.id, "amount": "40.00" }] });
+    let paid = practice.pay(body).await.unwrap();
+    check("2026-08-02T07:00:00Z", false, ("50.00", "0.00", "0.00")).await;
+    check("2026-09-02T07:00:00Z", true, ("30.00", "20.00", "0.00")).await;
+    practice.write(async |tx| installment_plan::cancel(tx, &practice.scope, (plan.id, None)).await).await.unwrap();
+    check("2026-07-20T07:00:00Z", true, ("0.00", "0.00", "50.00")).await;
+    // Money that had come before the plan and goes again is none of its parts.
+    practice.split(invoice.id, json!({ "count": 2, "first_due_on": "2026-08-01" })).await.unwrap();
+    check("2026-07-20T07:00:00Z", false, ("50.00", "0.00", "0.00")).await;
+    practice.release(&paid, json!({ "invoice_id": invoice.id })).await.unwrap();
+    check("2026-07-20T07:00:00Z", true, ("50.00", "0.00", "40.00")).await;
 }
