@@ -8,7 +8,7 @@ pub use receivables::{Receivables, ReceivablesByAge, receivables};
 pub use revenue::{Revenue, RevenueLine, revenue};
 pub use takings::{Takings, TakingsLine, takings};
 
-use chrono::{Datelike, NaiveDate};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use clinicx_core::local_time;
 use clinicx_persistence::TenantScope;
 
@@ -31,4 +31,13 @@ fn days(
         return Err(BillingError::invalid("?to", "range_too_long", "must be at most 366 days in all"));
     }
     Ok((from, to))
+}
+
+/// Returns the instants at which days of the clinic begin and end, the last one excluded.
+fn bounds(scope: &TenantScope, (from, to): (NaiveDate, NaiveDate)) -> Result<(DateTime<Utc>, DateTime<Utc>)> {
+    let zone = scope.time_zone;
+    let bounds = local_time::day_bounds(from, zone).zip(local_time::day_bounds(to, zone));
+    let ((start, _), (_, end)) =
+        bounds.ok_or_else(|| BillingError::invalid("?from", "out_of_range", "is out of range"))?;
+    Ok((start, end))
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use sea_orm::{FromQueryResult, raw_sql};
 use serde::Serialize;
 
-use super::days;
+use super::{bounds, days};
 use crate::{error::Result, input::shown, payment::PaymentMethod};
 
 /// What was taken in a range of days.
@@ -50,7 +50,8 @@ struct Row {
     returned: Decimal,
 }
 
-/// Tells what was taken, day by day and by means.
+/// Tells what was taken, day by day and by means. A payment counts on the day on which it came to be in the ledger,
+/// whenever the money had changed hands: a day that is over does not change.
 ///
 /// # Errors
 /// [`CoreError::Invalid`](clinicx_core::CoreError::Invalid) unless the days are in their order and at most 366;
@@ -61,6 +62,7 @@ pub async fn takings(
     wanted: (Option<NaiveDate>, Option<NaiveDate>),
 ) -> Result<Takings> {
     let (from, to) = days(scope, wanted)?;
+    let (start, end) = bounds(scope, (from, to))?;
     let zone = scope.time_zone.name();
     let statement = raw_sql!(
         Postgres,
@@ -70,18 +72,20 @@ pub async fn takings(
                   count(*) FILTER (WHERE came > 0) AS payments,
                   sum(came) AS received,
                   sum(went) AS returned
-           FROM (SELECT CAST(received_at AT TIME ZONE {zone} AS date) AS day,
-                        method, currency::text AS currency, amount AS came, CAST(0 AS numeric) AS went
-                 FROM payments
-                 WHERE status IN ('completed', 'voided')
-                 UNION ALL
-                 SELECT CAST(voided_at AT TIME ZONE {zone} AS date), method, currency::text, 0, amount
-                 FROM payments
-                 WHERE status = 'voided'
+           FROM (SELECT CAST(entry.occurred_at AT TIME ZONE {zone} AS date) AS day,
+                        payment.method,
+                        entry.currency::text AS currency,
+                        GREATEST(-entry.amount, 0) AS came,
+                        GREATEST(entry.amount, 0) AS went
+                 FROM ledger_entries AS entry
+                 JOIN payments AS payment ON payment.id = entry.source_id
+                 WHERE entry.kind IN ('payment', 'void')
+                     AND entry.occurred_at >= {start}
+                     AND entry.occurred_at < {end}
                  UNION ALL
                  SELECT CAST(refunded_at AT TIME ZONE {zone} AS date), method, currency::text, 0, amount
-                 FROM refunds) AS moved
-           WHERE day BETWEEN {from} AND {to}
+                 FROM refunds
+                 WHERE refunded_at >= {start} AND refunded_at < {end}) AS moved
            GROUP BY day, method, currency
            ORDER BY day, currency, method"#
     );

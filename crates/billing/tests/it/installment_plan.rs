@@ -100,7 +100,8 @@ async fn a_plan_moves_when_its_invoice_is_due() {
         assert_eq!(then.invoice(invoice.id).await.overdue, overdue, "{now}");
         for wanted in [true, false] {
             let filter = InvoiceFilter { overdue: Some(wanted), ..InvoiceFilter::default() };
-            let found = invoice::list(db, &then.scope, cipher, &filter, &PageRequest::default()).await.unwrap();
+            let found =
+                invoice::list(db, &then.scope, cipher, &filter, &PageRequest::default()).await.unwrap();
             assert_eq!(found.items.len(), usize::from(wanted == overdue), "{now}");
             assert!(found.items.iter().all(|one| one.overdue == wanted), "{now}");
         }
@@ -116,7 +117,10 @@ async fn a_plan_moves_when_its_invoice_is_due() {
     let paid = practice.pay(body).await.unwrap();
     check("2026-08-02T07:00:00Z", false, ("50.00", "0.00", "0.00")).await;
     check("2026-09-02T07:00:00Z", true, ("30.00", "20.00", "0.00")).await;
-    practice.write(async |tx| installment_plan::cancel(tx, &practice.scope, (plan.id, None)).await).await.unwrap();
+    practice
+        .write(async |tx| installment_plan::cancel(tx, &practice.scope, (plan.id, None)).await)
+        .await
+        .unwrap();
     check("2026-07-20T07:00:00Z", true, ("0.00", "0.00", "50.00")).await;
     // Money that had come before the plan and goes again is none of its parts.
     practice.split(invoice.id, json!({ "count": 2, "first_due_on": "2026-08-01" })).await.unwrap();

@@ -3,7 +3,7 @@
 use chrono::NaiveDate;
 use clinicx_billing::{
     ledger::{self, EntryKind, LedgerFilter},
-    payment::PaymentMethod,
+    payment::{self, PaymentMethod},
     report,
 };
 use clinicx_types::page::PageRequest;
@@ -109,6 +109,34 @@ async fn takings_are_those_of_the_clinics_own_days() {
             ("2026-06-03".to_owned(), PaymentMethod::Card, 0, "0.00", "40.00", "-40.00"),
         ]
     );
+}
+
+#[tokio::test]
+async fn takings_of_a_day_that_is_over_do_not_change() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let friday = practice.at("2026-05-29T10:00:00Z");
+    let cheque = json!({ "patient_id": patient, "amount": "80.00", "method": "cheque", "status": "pending" });
+    let cheque = friday.pay(cheque).await.unwrap();
+    let monday = &practice;
+    let late = json!({ "patient_id": patient, "amount": "5.00", "method": "cash",
+        "received_at": "2026-05-29T12:00:00Z" });
+    monday.pay(late).await.unwrap();
+    let (scope, cipher) = (&monday.scope, &monday.tenant.cipher);
+    monday.write(async |tx| payment::complete(tx, scope, cipher, (cheque.id, None)).await).await.unwrap();
+    let takings = async |from: &str| {
+        let wanted = (day(from), day("2026-06-01"));
+        let found = report::takings(&monday.tenant.connection, scope, wanted).await.unwrap();
+        let one = |one: report::TakingsLine| (one.day.to_string(), one.method, one.net);
+        found.items.into_iter().map(one).collect::<Vec<_>>()
+    };
+    let monday = "2026-06-01".to_owned();
+    let expected = [
+        (monday.clone(), PaymentMethod::Cash, "5.00".to_owned()),
+        (monday, PaymentMethod::Cheque, "80.00".to_owned()),
+    ];
+    assert_eq!(takings("2026-05-01").await, expected);
+    assert_eq!(takings("2026-06-01").await, expected);
 }
 
 #[tokio::test]

@@ -24,6 +24,15 @@ fn number_series(script: &mut Script) {
     );
 }
 
+/// Serves the takings of a range of days.
+pub(super) const FIND_LEDGER_ENTRIES_BY_DAY: TenantMigration = TenantMigration {
+    name: "m0021_find_ledger_entries_by_day",
+    up: |script| {
+        script.sql("CREATE INDEX ix_ledger_entries__kind_occurred_at ON ledger_entries (kind, occurred_at)");
+    },
+    down: Down::Irreversible("takings would be slow to tell"),
+};
+
 fn charge_items(script: &mut Script) {
     script
         .sql("ALTER TABLE charge_items ALTER COLUMN unit_price DROP NOT NULL, ALTER COLUMN currency DROP NOT NULL");

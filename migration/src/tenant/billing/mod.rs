@@ -39,4 +39,5 @@ const LIST: &[TenantMigration] = &[
     installments::CREATE_INSTALLMENTS,
     amendments::ALLOW_CHARGE_ITEMS_WITHOUT_PRICE,
     amendments::TIE_PREFIXES_TO_KINDS,
+    amendments::FIND_LEDGER_ENTRIES_BY_DAY,
 ];
