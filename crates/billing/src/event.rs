@@ -19,6 +19,12 @@ events! {
     INVOICE_DISCARDED = "invoice.discarded",
     /// An invoice was issued: it has its number and never changes again.
     INVOICE_ISSUED = "invoice.issued",
+    /// Nothing of an issued invoice is due any more.
+    INVOICE_BALANCED = "invoice.balanced",
+    /// Something of an invoice that was balanced is due again.
+    INVOICE_REOPENED = "invoice.reopened",
+    /// More or less of an issued invoice is paid or credited, and it stands as before.
+    INVOICE_SETTLED = "invoice.settled",
     /// An invoice was cancelled.
     INVOICE_CANCELLED = "invoice.cancelled",
     /// Something of an invoice was credited.
@@ -37,6 +43,8 @@ events! {
     PAYMENT_RELEASED = "payment.released",
     /// Money of a payment was given back.
     PAYMENT_REFUNDED = "payment.refunded",
+    /// What is given back of a payment was recorded.
+    REFUND_CREATED = "refund.created",
     /// An invoice is paid in parts.
     INSTALLMENT_PLAN_CREATED = "installment_plan.created",
     /// An invoice is no longer paid in parts.

@@ -71,7 +71,7 @@ pub async fn issue(
     let credit = reckon(&invoice, &wishes)?;
     let excess = invoice.row.allocated + invoice.row.credited + credit.gross.amount() - invoice.row.gross;
     if excess > Decimal::ZERO {
-        payment::release_excess(tx, scope, (of, excess), payments).await?;
+        payment::release_excess(tx, scope, cipher, (of, excess), payments).await?;
     }
     let by = Settlement { allocated: -excess.max(Decimal::ZERO), credited: credit.gross.amount() };
     invoice::settle(tx, scope, &invoice.row, by).await?;

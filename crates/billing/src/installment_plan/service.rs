@@ -167,13 +167,10 @@ pub async fn cancel(
         let from = row.status.as_str();
         return Err(CoreError::RefusedTransition { from, action: "cancel", allowed: Vec::new() }.into());
     }
-    let before = whole(tx, scope, row.clone()).await?;
-    let after = whole(tx, scope, given_up(tx, scope, row).await?).await?;
-    traced(tx, scope, (Some(&before), &after)).await?;
-    Ok(after)
+    give_up(tx, scope, row).await
 }
 
-/// Gives up the active plan of an invoice that is not asked for any more; the invoice's own trace tells of it.
+/// Gives up the active plan of an invoice that is not asked for any more.
 pub(crate) async fn end(tx: &TenantTransaction, scope: &TenantScope, of: InvoiceId) -> Result<()> {
     let found = Entity::find()
         .filter(Column::InvoiceId.eq(of))
@@ -182,12 +179,13 @@ pub(crate) async fn end(tx: &TenantTransaction, scope: &TenantScope, of: Invoice
         .one(tx)
         .await?;
     if let Some(row) = found {
-        given_up(tx, scope, row).await?;
+        give_up(tx, scope, row).await?;
     }
     Ok(())
 }
 
-async fn given_up(tx: &TenantTransaction, scope: &TenantScope, row: Model) -> Result<Model> {
+async fn give_up(tx: &TenantTransaction, scope: &TenantScope, row: Model) -> Result<InstallmentPlan> {
+    let before = whole(tx, scope, row.clone()).await?;
     let changed = ActiveModel {
         id: sea_orm::Unchanged(row.id),
         version: Set(row.version + 1),
@@ -195,7 +193,9 @@ async fn given_up(tx: &TenantTransaction, scope: &TenantScope, row: Model) -> Re
         status: Set(PlanStatus::Cancelled),
         ..Default::default()
     };
-    Ok(changed.update(tx).await?)
+    let after = whole(tx, scope, changed.update(tx).await?).await?;
+    traced(tx, scope, (Some(&before), &after)).await?;
+    Ok(after)
 }
 
 async fn whole(db: &impl TenantScoped, scope: &TenantScope, row: Model) -> Result<InstallmentPlan> {

@@ -7,6 +7,7 @@ use sea_orm::{ActiveModelTrait, Set};
 use super::{
     entity::{ActiveModel, Model},
     status::InvoiceStatus,
+    trace,
 };
 use crate::error::Result;
 
@@ -19,7 +20,7 @@ pub(crate) struct Settlement {
     pub(crate) credited: Decimal,
 }
 
-/// Changes the sums of a locked invoice that was issued, and with them its state.
+/// Changes the sums of a locked invoice that was issued, and with them its state; leaves an audit row and an event.
 pub(crate) async fn settle(
     tx: &TenantTransaction,
     scope: &TenantScope,
@@ -37,5 +38,7 @@ pub(crate) async fn settle(
         credited: Set(credited),
         ..Default::default()
     };
-    Ok(changed.update(tx).await?)
+    let after = changed.update(tx).await?;
+    trace::settled(tx, scope, (row, &after)).await?;
+    Ok(after)
 }

@@ -161,11 +161,12 @@ pub(crate) async fn lock_those_on(
     Ok(rows.into_iter().map(|row| (row.id, row)).collect())
 }
 
-/// Makes so much of what is on a locked invoice unapplied credit of its payments, the latest first. The invoice's own
-/// sums are for the caller to change.
+/// Makes so much of what is on a locked invoice unapplied credit of its payments, the latest first; each leaves an
+/// audit row and an event. The invoice's own sums are for the caller to change.
 pub(crate) async fn release_excess(
     tx: &TenantTransaction,
     scope: &TenantScope,
+    cipher: &FieldCipher,
     (invoice, excess): (InvoiceId, Decimal),
     payments: BTreeMap<PaymentId, Model>,
 ) -> Result<()> {
@@ -177,8 +178,11 @@ pub(crate) async fn release_excess(
         }
         // One that came in between is locked by nobody here: the whole is tried again.
         let payment = payments.get(&share.payment_id).ok_or_else(try_again)?;
+        let before = query::whole(tx, scope, cipher, payment.clone()).await?;
         enter(tx, scope, (share.payment_id, invoice), (-amount, AllocationReason::CreditNote)).await?;
-        moved(tx, scope, payment, -amount).await?;
+        let after = moved(tx, scope, payment, -amount).await?;
+        let after = query::whole(tx, scope, cipher, after).await?;
+        trace::write(tx, scope, event::PAYMENT_RELEASED, (Some(&before), &after)).await?;
         left -= amount;
     }
     Ok(())

@@ -16,6 +16,7 @@ use super::{
     entity::ActiveModel,
     query, refunds,
     status::PaymentStatus,
+    trace,
 };
 use crate::{
     PaymentId, RefundId,
@@ -48,6 +49,8 @@ pub async fn refund(
     if amount.amount() > payment.amount - payment.refunded {
         return Err(BillingError::OverRefund);
     }
+    // The state before is put together before anything of it is released.
+    let before = query::whole(tx, scope, cipher, payment.clone()).await?;
     let beyond = amount.amount() - payment.unapplied();
     let taken = allocate::release_latest(tx, scope, of, (beyond, AllocationReason::Refund)).await?;
     let now = scope.now();
@@ -59,7 +62,8 @@ pub async fn refund(
         refunded: Set(payment.refunded + amount.amount()),
         ..Default::default()
     };
-    changed.update(tx).await?;
+    let after = query::whole(tx, scope, cipher, changed.update(tx).await?).await?;
+    trace::write(tx, scope, event::PAYMENT_REFUNDED, (Some(&before), &after)).await?;
     let id = RefundId::new(scope.next_id());
     let row = refunds::Model {
         id,
@@ -85,7 +89,7 @@ pub async fn refund(
     ledger::post(tx, scope, posting).await?;
     let made = query::shown_refund(scope, cipher, row)?;
     let trace = Trace {
-        event: event::PAYMENT_REFUNDED,
+        event: event::REFUND_CREATED,
         aggregate: ("refund", id.uuid()),
         patient_id: Some(payment.patient_id.uuid()),
         before: None,

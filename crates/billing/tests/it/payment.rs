@@ -6,8 +6,9 @@ use clinicx_billing::{
 };
 use clinicx_types::page::PageRequest;
 use serde_json::json;
+use uuid::Uuid;
 
-use crate::practice::{Practice, code, line, wrong_field};
+use crate::practice::{Practice, code, line, read, wrong_field};
 
 #[tokio::test]
 async fn a_payment_pays_invoices_and_leaves_the_rest_as_credit() {
@@ -204,4 +205,46 @@ async fn payments_are_found_by_their_invoice() {
     let filter = PaymentFilter { invoice_id: Some(invoice.id), ..PaymentFilter::default() };
     let found = payment::list(db, scope, cipher, &filter, &PageRequest::default()).await.unwrap();
     assert_eq!(found.items.iter().map(|one| one.id).collect::<Vec<_>>(), [paid.id]);
+}
+
+#[tokio::test]
+async fn every_change_of_money_leaves_its_audit_row_and_event() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let invoice = practice.issued(patient, &["60.00", "40.00"], "0").await;
+    let body = json!({ "patient_id": patient, "amount": "100.00", "method": "card",
+        "allocations": [{ "invoice_id": invoice.id, "amount": "100.00" }] });
+    let paid = practice.pay(body).await.unwrap();
+    let line = json!({ "lines": [{ "invoice_line_id": invoice.lines[1].id }], "reason": "Not done" });
+    practice.credit(invoice.id, line).await.unwrap();
+    let refund = practice.refund(&paid, "50.00").await.unwrap();
+    let plan = json!({ "count": 2, "first_due_on": "2026-06-30" });
+    let plan = practice
+        .write(async |tx| {
+            clinicx_billing::installment_plan::create(tx, &practice.scope, invoice.id, read(plan.clone()))
+                .await
+        })
+        .await
+        .unwrap();
+    practice.release(&paid, json!({ "invoice_id": invoice.id })).await.unwrap();
+    practice.cancel(invoice.id).await.unwrap();
+    let ways = async |id: Uuid, version: i64, expected: &[&str]| {
+        let (audit, events) = practice.trail(id).await;
+        assert_eq!(events, expected);
+        assert_eq!(audit, events);
+        assert_eq!(usize::try_from(version).unwrap(), events.len());
+    };
+    let after = practice.invoice(invoice.id).await;
+    let of_invoice = ["created", "issued", "balanced", "settled", "reopened", "settled", "cancelled"];
+    let of_invoice = of_invoice.map(|way| format!("invoice.{way}"));
+    ways(invoice.id.uuid(), after.version, &of_invoice.each_ref().map(String::as_str)).await;
+    let of_payment = ["payment.received", "payment.released", "payment.refunded", "payment.released"];
+    ways(paid.id.uuid(), practice.payment(&paid).await.version, &of_payment).await;
+    ways(refund.id.uuid(), 1, &["refund.created"]).await;
+    ways(plan.id.uuid(), 2, &["installment_plan.created", "installment_plan.cancelled"]).await;
+    let mut superuser = practice.superuser().await;
+    let question = "SELECT payload->'invoice_ids' FROM outbox WHERE aggregate_id = $1 ORDER BY id";
+    let named: Vec<serde_json::Value> =
+        sqlx::query_scalar(question).bind(paid.id.uuid()).fetch_all(&mut superuser).await.unwrap();
+    assert_eq!(named, vec![json!([invoice.id]); 4]);
 }
