@@ -1,7 +1,8 @@
 //! Invoices.
 
 use clinicx_billing::{
-    AccountId, InvoiceId, NAME, document,
+    AccountId, InvoiceId, NAME,
+    document::{self, DocumentError},
     invoice::{self, CancelInvoice, CreateInvoice, Invoice, InvoiceFilter, InvoiceStatus, UpdateInvoice},
     permission::{INVOICE_CANCEL, INVOICE_READ, INVOICE_WRITE},
 };
@@ -10,11 +11,15 @@ use clinicx_types::lang::Language;
 use clinicx_web::{Access, ApiError, Body, HttpModule, List, Operation, Path, Query, Reply, TenantCx};
 use schemars::JsonSchema;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use crate::{sealed, wiring::Slot};
 
 /// What can stand against lines.
 const LINE_REFUSALS: &[&str] = &["already_billed", "patient_merged", "patient_erased"];
+
+/// How many are laid out at a time; whoever comes then waits for a turn, within the time of the request.
+static PRINTING: Semaphore = Semaphore::const_new(2);
 
 /// The operations on invoices.
 pub fn module(slot: &Slot) -> HttpModule {
@@ -163,8 +168,20 @@ async fn print(
     let found =
         sealed::read(&slot, &cx, async |tx, scope, cipher| Ok(invoice::get(tx, scope, cipher, id).await?))
             .await?;
-    let bytes = document::invoice(&found, language)?;
-    Ok(Reply::content("application/pdf", bytes).with_version(found.version).showing([found.patient_id]))
+    let (version, patient) = (found.version, found.patient_id);
+    let bytes = printed(found, language).await?;
+    Ok(Reply::content("application/pdf", bytes).with_version(version).showing([patient]))
+}
+
+/// Lays an invoice out on a thread for blocking work, a few at a time; it keeps its turn even when nobody waits any more.
+async fn printed(invoice: Invoice, language: Language) -> Result<Vec<u8>, DocumentError> {
+    let turn = PRINTING.acquire().await.map_err(|_| DocumentError::Writer)?;
+    let task = tokio::task::spawn_blocking(move || {
+        let bytes = document::invoice(&invoice, language);
+        drop(turn);
+        bytes
+    });
+    task.await.map_err(|_| DocumentError::Writer)?
 }
 
 async fn update(

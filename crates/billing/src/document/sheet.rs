@@ -106,15 +106,23 @@ impl Sheet {
     /// Breaks a text into lines of a width.
     pub(super) fn broken(&self, text: &str, width: f32, style: Style) -> Vec<String> {
         let face = self.face(style);
+        // Each word is measured once; no letter joins another over a space.
+        let measured = |text: &str| face.line(text, self.is_rtl).width * style.size;
+        let space = measured(" ");
         let mut lines: Vec<String> = Vec::new();
         for paragraph in text.lines() {
-            let mut line = String::new();
+            let (mut line, mut filled) = (String::new(), 0.0);
             for word in paragraph.split_whitespace() {
-                let longer = if line.is_empty() { word.to_owned() } else { format!("{line} {word}") };
-                if !line.is_empty() && face.line(&longer, self.is_rtl).width * style.size > width {
+                let own = measured(word);
+                if line.is_empty() {
+                    (line, filled) = (word.to_owned(), own);
+                } else if filled + space + own > width {
                     lines.push(std::mem::replace(&mut line, word.to_owned()));
+                    filled = own;
                 } else {
-                    line = longer;
+                    line.push(' ');
+                    line.push_str(word);
+                    filled += space + own;
                 }
             }
             lines.push(line);
@@ -126,6 +134,16 @@ impl Sheet {
         if let Some(page) = self.pages.last_mut() {
             page.push(item);
         }
+    }
+
+    /// What was put on the pages, each text in the order of its runs from left to right.
+    #[cfg(test)]
+    pub(super) fn texts(&self) -> Vec<String> {
+        let text = |item: &Item| match item {
+            Item::Text { line, .. } => Some(line.runs.iter().map(|run| run.text.as_str()).collect()),
+            Item::Rule { .. } => None,
+        };
+        self.pages.iter().flatten().filter_map(text).collect()
     }
 
     /// Writes the document.
