@@ -1,30 +1,57 @@
 //! The layout of an invoice.
 
 use clinicx_types::lang::Language;
+use rust_decimal::Decimal;
 
 use super::{
     DocumentError,
     sheet::{Align, MARGIN, Sheet, Style, WIDTH},
-    text::isolated,
+    text::{isolated, on_its_own},
     words::{Words, words},
 };
 use crate::invoice::{Invoice, InvoiceStatus};
 
 /// How far apart lines are.
 const LINE: f32 = 13.0;
-/// Where the columns of numbers end.
-const QUANTITY: f32 = 340.0;
-const PRICE: f32 = 410.0;
-const RATE: f32 = 465.0;
+/// Where the column of nets ends.
 const NET: f32 = WIDTH - MARGIN;
-/// How wide a description may be.
-const DESCRIPTION: f32 = 220.0;
+/// Where labels of sums end.
+const LABEL: f32 = 425.0;
 
-/// Writes an invoice as PDF: the clinic's header, who pays, the lines, the table of taxes, what is due.
+/// Where the other columns of numbers end, and how wide a description may be.
+struct Columns {
+    quantity: f32,
+    price: f32,
+    /// None when nothing is taken off a line.
+    discount: Option<f32>,
+    rate: f32,
+    description: f32,
+}
+
+impl Columns {
+    const PLAIN: Self =
+        Self { quantity: 340.0, price: 410.0, discount: None, rate: 465.0, description: 220.0 };
+    const DISCOUNTED: Self =
+        Self { quantity: 300.0, price: 362.0, discount: Some(424.0), rate: 470.0, description: 190.0 };
+
+    fn of(invoice: &Invoice) -> &'static Self {
+        let is_discounted = invoice.lines.iter().any(|line| is_something(&line.discount));
+        if is_discounted { &Self::DISCOUNTED } else { &Self::PLAIN }
+    }
+}
+
+/// Writes an invoice as PDF: the clinic's header, who pays and for whom, the lines before the discount on the whole and
+/// the days on which they were done, the table of taxes, what is due. It keeps a processor busy and waits for nothing.
 ///
 /// # Errors
 /// [`DocumentError`], which no invoice leads to.
 pub fn invoice(invoice: &Invoice, language: Language) -> Result<Vec<u8>, DocumentError> {
+    let words = words(language);
+    let title = title(invoice, words).replace(['\u{2066}', '\u{2069}'], "");
+    laid_out(invoice, language)?.finish(&title, words.page)
+}
+
+fn laid_out(invoice: &Invoice, language: Language) -> Result<Sheet, DocumentError> {
     let words = words(language);
     let mut sheet = Sheet::new(language == Language::Arabic)?;
     let title = title(invoice, words);
@@ -38,6 +65,11 @@ pub fn invoice(invoice: &Invoice, language: Language) -> Result<Vec<u8>, Documen
             sheet.advance(LINE);
         }
     }
+    if let Some(name) = invoice.recipient.as_ref().and_then(|recipient| recipient.patient_name.as_deref()) {
+        let text = format!("{}: {}", words.patient, on_its_own(name));
+        sheet.text(MARGIN, Align::Start, &text, Style::PLAIN);
+        sheet.advance(LINE);
+    }
     sheet.advance(LINE);
     table(&mut sheet, invoice, words);
     totals(&mut sheet, invoice, words);
@@ -45,12 +77,11 @@ pub fn invoice(invoice: &Invoice, language: Language) -> Result<Vec<u8>, Documen
     for text in [invoice.note.as_deref(), issuer.and_then(|issuer| issuer.payment_details.as_deref())] {
         sheet.advance(LINE);
         for line in sheet.broken(text.unwrap_or_default(), WIDTH - 2.0 * MARGIN, Style::PLAIN) {
-            sheet.text(MARGIN, Align::Start, &line, Style::PLAIN);
+            sheet.text(MARGIN, Align::Start, &on_its_own(line), Style::PLAIN);
             sheet.advance(LINE);
         }
     }
-    let title = title.replace(['\u{2066}', '\u{2069}'], "");
-    sheet.finish(&title, words.page)
+    Ok(sheet)
 }
 
 fn title(invoice: &Invoice, words: &Words) -> String {
@@ -67,15 +98,20 @@ fn title(invoice: &Invoice, words: &Words) -> String {
 fn header(sheet: &mut Sheet, invoice: &Invoice, words: &Words) {
     let top = sheet.y;
     if let Some(issuer) = &invoice.issuer {
-        sheet.text(MARGIN, Align::Start, issuer.name.as_deref().unwrap_or_default(), Style::BOLD);
+        let name = on_its_own(issuer.name.as_deref().unwrap_or_default());
+        sheet.text(MARGIN, Align::Start, &name, Style::BOLD);
         sheet.advance(LINE);
         let tax_number =
             issuer.tax_number.as_ref().map(|number| format!("{}: {}", words.tax_number, isolated(number)));
-        for text in [issuer.address.clone(), issuer.contact.clone(), tax_number].into_iter().flatten() {
-            for line in sheet.broken(&text, 240.0, Style::PLAIN) {
-                sheet.text(MARGIN, Align::Start, &line, Style::PLAIN);
+        for text in [&issuer.address, &issuer.contact].into_iter().flatten() {
+            for line in sheet.broken(text, 240.0, Style::PLAIN) {
+                sheet.text(MARGIN, Align::Start, &on_its_own(line), Style::PLAIN);
                 sheet.advance(LINE);
             }
+        }
+        if let Some(text) = tax_number {
+            sheet.text(MARGIN, Align::Start, &text, Style::PLAIN);
+            sheet.advance(LINE);
         }
     }
     let below = sheet.y;
@@ -83,7 +119,7 @@ fn header(sheet: &mut Sheet, invoice: &Invoice, words: &Words) {
     if let Some(recipient) = &invoice.recipient {
         for (index, line) in std::iter::once(&recipient.name).chain(&recipient.address).enumerate() {
             let style = if index == 0 { Style::BOLD } else { Style::PLAIN };
-            sheet.text(NET, Align::End, line, style);
+            sheet.text(NET, Align::End, &on_its_own(line), style);
             sheet.advance(LINE);
         }
     }
@@ -91,42 +127,75 @@ fn header(sheet: &mut Sheet, invoice: &Invoice, words: &Words) {
     sheet.advance(LINE * 2.0);
 }
 
-fn heading(sheet: &mut Sheet, words: &Words) {
+fn heading(sheet: &mut Sheet, columns: &Columns, words: &Words) {
     sheet.text(MARGIN, Align::Start, words.description, Style::BOLD);
-    for (x, word) in
-        [(QUANTITY, words.quantity), (PRICE, words.unit_price), (RATE, words.rate), (NET, words.net)]
-    {
-        sheet.text(x, Align::End, word, Style::BOLD);
+    let numbers = [
+        (Some(columns.quantity), words.quantity),
+        (Some(columns.price), words.unit_price),
+        (columns.discount, words.discount),
+        (Some(columns.rate), words.rate),
+        (Some(NET), words.net),
+    ];
+    for (x, word) in numbers {
+        if let Some(x) = x {
+            sheet.text(x, Align::End, word, Style::BOLD);
+        }
     }
     sheet.advance(LINE + 3.0);
     sheet.rule();
     sheet.advance(3.0);
 }
 
+/// Each line with its net before the discount on the whole, which stands below.
 fn table(sheet: &mut Sheet, invoice: &Invoice, words: &Words) {
-    heading(sheet, words);
+    let columns = Columns::of(invoice);
+    heading(sheet, columns, words);
     for line in &invoice.lines {
-        for (x, text) in
-            [(QUANTITY, &line.quantity), (PRICE, &line.unit_price), (RATE, &line.tax_rate), (NET, &line.net)]
-        {
-            sheet.text(x, Align::End, text, Style::PLAIN);
+        let numbers = [
+            (Some(columns.quantity), &line.quantity),
+            (Some(columns.price), &line.unit_price),
+            (columns.discount, &line.discount),
+            (Some(columns.rate), &line.tax_rate),
+            (Some(NET), &together(&line.net, &line.header_discount)),
+        ];
+        for (x, text) in numbers {
+            if let Some(x) = x {
+                sheet.text(x, Align::End, text, Style::PLAIN);
+            }
         }
-        for text in sheet.broken(&line.description, DESCRIPTION, Style::PLAIN) {
-            sheet.text(MARGIN, Align::Start, &text, Style::PLAIN);
+        let description = match line.performed_on {
+            Some(day) => format!("{} {}", isolated(day), line.description),
+            None => line.description.clone(),
+        };
+        for text in sheet.broken(&description, columns.description, Style::PLAIN) {
+            sheet.text(MARGIN, Align::Start, &on_its_own(text), Style::PLAIN);
             if sheet.advance(LINE) {
-                heading(sheet, words);
+                heading(sheet, columns, words);
             }
         }
     }
+}
+
+/// Adds two amounts of one currency.
+fn together(one: &str, other: &str) -> String {
+    match (one.parse::<Decimal>(), other.parse::<Decimal>()) {
+        (Ok(one), Ok(other)) => (one + other).to_string(),
+        _ => one.to_owned(),
+    }
+}
+
+fn is_something(amount: &str) -> bool {
+    amount.bytes().any(|digit| (b'1'..=b'9').contains(&digit))
 }
 
 fn totals(sheet: &mut Sheet, invoice: &Invoice, words: &Words) {
     sheet.advance(3.0);
     sheet.rule();
     sheet.advance(3.0);
-    let is_something = |amount: &str| amount.bytes().any(|digit| (b'1'..=b'9').contains(&digit));
     let mut rows = Vec::new();
     if is_something(&invoice.discount) {
+        let subtotal = together(&invoice.net, &invoice.discount);
+        rows.push((words.subtotal.to_owned(), subtotal, Style::PLAIN));
         rows.push((words.discount.to_owned(), isolated(format!("-{}", invoice.discount)), Style::PLAIN));
     }
     rows.push((words.net.to_owned(), invoice.net.clone(), Style::PLAIN));
@@ -142,8 +211,121 @@ fn totals(sheet: &mut Sheet, invoice: &Invoice, words: &Words) {
     }
     rows.push((words.due.to_owned(), invoice.due.clone(), Style::BOLD));
     for (label, amount, style) in rows {
-        sheet.text(RATE - 40.0, Align::End, &label, style);
+        sheet.text(LABEL, Align::End, &label, style);
         sheet.text(NET, Align::End, &amount, style);
         sheet.advance(LINE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::{
+        InvoiceId,
+        invoice::{InvoiceLine, Recipient},
+    };
+
+    fn line(description: &str, discount: &str, header: &str, net: &str) -> InvoiceLine {
+        InvoiceLine {
+            id: crate::InvoiceLineId::new(uuid::Uuid::nil()),
+            description: description.to_owned(),
+            quantity: "1".to_owned(),
+            unit_price: "80.00".to_owned(),
+            discount: discount.to_owned(),
+            discount_percent: None,
+            header_discount: header.to_owned(),
+            net: net.to_owned(),
+            tax_rate: "0".to_owned(),
+            charge_item_id: None,
+            performed_on: Some("2026-05-30".parse().unwrap()),
+            staff_id: None,
+            service_id: None,
+            code: None,
+            credited_quantity: "0".to_owned(),
+        }
+    }
+
+    fn bill(lines: Vec<InvoiceLine>, discount: &str, net: &str) -> Invoice {
+        let at = "2026-06-01T07:00:00Z".parse().unwrap();
+        let payer = clinicx_core::PatientId::new(uuid::Uuid::nil());
+        let issuer = json!({ "name": "Praxis", "contact": "+963 11 2310000", "address": "10115 Berlin",
+            "tax_number": null, "payment_details": "IBAN DE02 1203" });
+        Invoice {
+            id: InvoiceId::new(uuid::Uuid::nil()),
+            version: 2,
+            created_at: at,
+            updated_at: at,
+            number: Some("INV-2026-00001".to_owned()),
+            status: InvoiceStatus::Issued,
+            patient_id: payer,
+            account_id: crate::AccountId::new(uuid::Uuid::nil()),
+            currency: "EUR".to_owned(),
+            lines,
+            taxes: Vec::new(),
+            discount: discount.to_owned(),
+            discount_percent: None,
+            net: net.to_owned(),
+            tax: "0.00".to_owned(),
+            gross: net.to_owned(),
+            allocated: "0.00".to_owned(),
+            credited: "0.00".to_owned(),
+            due: net.to_owned(),
+            partly_paid: false,
+            overdue: false,
+            issued_at: Some(at),
+            issued_on: None,
+            due_on: None,
+            cancelled_at: None,
+            cancellation_reason: None,
+            issuer: serde_json::from_value(issuer).unwrap(),
+            recipient: Some(Recipient {
+                patient_id: payer,
+                name: "Layla Haddad".to_owned(),
+                address: vec!["12 Main Street".to_owned()],
+                patient_name: Some("Sami Haddad".to_owned()),
+            }),
+            note: None,
+        }
+    }
+
+    #[test]
+    fn lines_stand_before_the_discount_on_the_whole() {
+        let lines = vec![line("Filling", "10.00", "7.00", "63.00"), line("Visit", "0.00", "8.00", "72.00")];
+        let texts = laid_out(&bill(lines, "15.00", "135.00"), Language::English).unwrap().texts();
+        for text in
+            ["Patient: Sami Haddad", "10.00", "70.00", "2026-05-30 Filling", "80.00", "2026-05-30 Visit"]
+        {
+            assert!(texts.iter().any(|one| one == text), "{text}: {texts:?}");
+        }
+        for (label, amount) in [("Subtotal", "150.00"), ("Discount", "-15.00"), ("Net", "135.00")] {
+            let last = texts.iter().rposition(|text| text == label).unwrap();
+            assert_eq!(texts[last + 1], amount, "{texts:?}");
+        }
+        assert!(!texts.iter().any(|text| text == "63.00" || text == "72.00"), "{texts:?}");
+    }
+
+    #[test]
+    fn without_a_discount_there_is_no_column_and_no_subtotal() {
+        let lines = vec![line("Visit", "0.00", "0.00", "80.00")];
+        let texts = laid_out(&bill(lines, "0.00", "80.00"), Language::English).unwrap().texts();
+        assert!(!texts.iter().any(|text| text == "Discount" || text == "Subtotal"), "{texts:?}");
+    }
+
+    #[test]
+    fn what_is_written_from_left_to_right_stays_so_on_an_arabic_sheet() {
+        let lines = vec![line("Filling 36 MO", "0.00", "0.00", "80.00")];
+        let texts = laid_out(&bill(lines, "0.00", "80.00"), Language::Arabic).unwrap().texts();
+        let whole = [
+            "+963 11 2310000",
+            "10115 Berlin",
+            "12 Main Street",
+            "IBAN DE02 1203",
+            "2026-05-30 Filling 36 MO",
+        ];
+        for text in whole {
+            assert!(texts.iter().any(|one| one == text), "{text}: {texts:?}");
+        }
     }
 }

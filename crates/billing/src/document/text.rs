@@ -7,11 +7,17 @@ use unicode_bidi::{BidiInfo, Level};
 use super::DocumentError;
 
 /// Characters that say something about a line and are not drawn.
-const MARKS: [char; 4] = ['\n', '\r', '\u{2066}', '\u{2069}'];
+const MARKS: [char; 5] = ['\n', '\r', '\u{2066}', '\u{2068}', '\u{2069}'];
 
 /// Keeps the parts of a date, a number or an amount in their order, whatever stands around them.
 pub(super) fn isolated(text: impl std::fmt::Display) -> String {
     format!("\u{2066}{text}\u{2069}")
+}
+
+/// Lets a text run in the direction of its own first letter, or from left to right when it has none, whatever stands
+/// around it.
+pub(super) fn on_its_own(text: impl std::fmt::Display) -> String {
+    format!("\u{2068}{text}\u{2069}")
 }
 
 /// A font for drawing and for shaping.
@@ -133,6 +139,8 @@ mod tests {
         assert_eq!(texts(&line), ["INV-2026", "رقم "]);
         let line = face().line(&format!("في {}", isolated("2026-06-01")), true);
         assert_eq!(texts(&line).concat(), "2026-06-01في ");
+        let line = face().line(&on_its_own("+963 11 2310000"), true);
+        assert_eq!(texts(&line).concat(), "+963 11 2310000");
         let line = face().line("No. بيت 7", false);
         assert_eq!(texts(&line), ["No. ", "7", "بيت "].map(str::to_owned));
     }

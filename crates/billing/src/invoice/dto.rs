@@ -101,6 +101,8 @@ pub struct InvoiceLine {
     pub tax_rate: String,
     /// What was done, when a module handed it over.
     pub charge_item_id: Option<ChargeItemId>,
+    /// The clinic's local day on which it was done, when a module handed it over.
+    pub performed_on: Option<NaiveDate>,
     /// By whom.
     pub staff_id: Option<StaffId>,
     /// The service that it was.

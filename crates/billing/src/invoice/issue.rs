@@ -48,7 +48,8 @@ pub async fn issue(
     let due_on = due_on(&row, &settings, today)?;
     let payer = account::entity::Entity::find_by_id(row.account_id).one(tx).await?;
     let payer = payer.ok_or_else(|| BillingError::not_found("account"))?.patient_id;
-    let recipient = clinicx_core::change::json(&Recipient::of(tx, payer).await?).to_string();
+    let recipient =
+        clinicx_core::change::json(&Recipient::of(tx, (payer, row.patient_id)).await?).to_string();
     let gross = input::stored(row.gross, &row.currency)?;
     let mut issuer = settings.issuer.clone();
     issuer.name.get_or_insert_with(|| scope.slug.as_str().to_owned());

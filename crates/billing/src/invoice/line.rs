@@ -48,6 +48,8 @@ pub struct Model {
     pub tax_rate: Decimal,
     /// What was done, when a module handed it over.
     pub charge_item_id: Option<ChargeItemId>,
+    /// The clinic's local day on which it was done, when a module handed it over.
+    pub performed_on: Option<Date>,
     /// By whom.
     pub staff_id: Option<StaffId>,
     /// The service that it was.

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use clinicx_core::{PatientId, ServiceId, StaffId, service, staff};
+use chrono::NaiveDate;
+use clinicx_core::{PatientId, ServiceId, StaffId, local_time, service, staff};
 use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantScope, TenantScoped, TenantTransaction};
 use clinicx_types::{
@@ -27,6 +28,7 @@ pub(super) struct Ordered {
     pub(super) order: LineOrder,
     pub(super) description: String,
     pub(super) charge_item_id: Option<ChargeItemId>,
+    performed_on: Option<NaiveDate>,
     staff_id: Option<StaffId>,
     service_id: Option<ServiceId>,
     code: Option<String>,
@@ -114,6 +116,7 @@ pub(super) fn again(
             },
             description: sealed::open(scope, cipher, (sealed::LINE, id.uuid()), &row.description)?,
             charge_item_id: row.charge_item_id,
+            performed_on: row.performed_on,
             staff_id: row.staff_id,
             service_id: row.service_id,
             code: row.code,
@@ -182,6 +185,7 @@ pub(super) async fn write(
             net: priced.net.amount(),
             tax_rate: line.order.tax_rate,
             charge_item_id: line.charge_item_id,
+            performed_on: line.performed_on,
             staff_id: line.staff_id,
             service_id: line.service_id,
             code: line.code.clone(),
@@ -291,6 +295,7 @@ fn one(
                 order: LineOrder { quantity, unit_price, discount, tax_rate },
                 description: words.to_owned(),
                 charge_item_id: item.map(|item| item.id),
+                performed_on: item.map(|item| local_time::local_date(item.performed_at, scope.time_zone)),
                 staff_id: input.staff_id.or(item.and_then(|item| item.staff_id)),
                 service_id: input.service_id,
                 code: item.map(|item| item.code.clone()).or(service.map(|service| service.code.clone())),

@@ -223,6 +223,7 @@ fn shown_line(
         net: shown(line.net, currency),
         tax_rate: line.tax_rate.normalize().to_string(),
         charge_item_id: line.charge_item_id,
+        performed_on: line.performed_on,
         staff_id: line.staff_id,
         service_id: line.service_id,
         code: line.code.clone(),

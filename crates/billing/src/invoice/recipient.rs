@@ -22,6 +22,9 @@ pub struct Recipient {
     pub name: String,
     /// The guarantor's address, line by line, as far as it was known.
     pub address: Vec<String>,
+    /// The name of the patient for whom something was done, when somebody else pays.
+    #[serde(default)]
+    pub patient_name: Option<String>,
 }
 
 impl fmt::Debug for Recipient {
@@ -31,22 +34,24 @@ impl fmt::Debug for Recipient {
 }
 
 impl Recipient {
-    /// Reads who a guarantor is now.
-    pub(super) async fn of(db: &impl TenantScoped, id: PatientId) -> Result<Self> {
-        let person = entity::Entity::find_by_id(id)
-            .one(db)
-            .await?
-            .ok_or_else(|| BillingError::not_found("patient"))?;
+    /// Reads who a guarantor and the patient for whom they pay are now.
+    pub(super) async fn of(db: &impl TenantScoped, (id, patient): (PatientId, PatientId)) -> Result<Self> {
+        let patient_name = if patient == id { None } else { Some(name_of(db, patient).await?) };
+        let name = name_of(db, id).await?;
         let home = address::Entity::find()
             .filter(address::Column::PatientId.eq(id))
             .order_by_asc(address::Column::Rank)
             .one(db)
             .await?;
-        let name = person
-            .original_script_name
-            .unwrap_or_else(|| format!("{} {}", person.given_name, person.family_name));
-        Ok(Self { patient_id: id, name, address: home.map(lines).unwrap_or_default() })
+        Ok(Self { patient_id: id, name, address: home.map(lines).unwrap_or_default(), patient_name })
     }
+}
+
+async fn name_of(db: &impl TenantScoped, id: PatientId) -> Result<String> {
+    let found = entity::Entity::find_by_id(id).one(db).await?;
+    let person = found.ok_or_else(|| BillingError::not_found("patient"))?;
+    let name = format!("{} {}", person.given_name, person.family_name);
+    Ok(person.original_script_name.unwrap_or(name))
 }
 
 fn lines(home: address::Model) -> Vec<String> {

@@ -58,6 +58,7 @@ async fn a_treatment_fills_its_line_and_is_billed_once() {
     let line = &draft.lines[0];
     assert_eq!((line.description.as_str(), line.code.as_deref()), ("Filling", Some("D100")));
     assert_eq!((line.net.as_str(), line.tax_rate.as_str(), draft.gross.as_str()), ("80.00", "7", "85.60"));
+    assert_eq!(line.performed_on.unwrap().to_string(), "2026-05-30");
     let refused = practice.draft(body).await.unwrap_err();
     let error: &dyn clinicx_types::error::DomainError = &refused;
     assert_eq!((error.code(), error.conflicts()), ("already_billed", vec![draft.id.uuid()]));

@@ -182,6 +182,7 @@ async fn the_guarantor_pays_and_is_named() {
     let issued = practice.issued(child, &["50.00"], "0").await;
     let named = issued.recipient.clone().unwrap();
     assert_eq!((named.patient_id, named.name.as_str()), (parent, "ليلى حداد"));
+    assert_eq!(named.patient_name.as_deref(), Some("Sami Haddad"));
     assert_eq!(named.address, ["1 Main Street", "Damascus", "SY"]);
     assert_eq!(practice.balance(parent).await.balance, "50.00");
     assert_eq!(practice.balance(child).await.balance, "50.00");

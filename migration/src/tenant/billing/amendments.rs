@@ -33,6 +33,13 @@ pub(super) const FIND_LEDGER_ENTRIES_BY_DAY: TenantMigration = TenantMigration {
     down: Down::Irreversible("takings would be slow to tell"),
 };
 
+/// Lets a line say on which day it was done.
+pub(super) const DATE_INVOICE_LINES: TenantMigration = TenantMigration {
+    name: "m0022_date_invoice_lines",
+    up: |script| script.sql("ALTER TABLE invoice_lines ADD COLUMN performed_on date"),
+    down: Down::Irreversible("invoices are kept by law"),
+};
+
 fn charge_items(script: &mut Script) {
     script
         .sql("ALTER TABLE charge_items ALTER COLUMN unit_price DROP NOT NULL, ALTER COLUMN currency DROP NOT NULL");

@@ -40,4 +40,5 @@ const LIST: &[TenantMigration] = &[
     amendments::ALLOW_CHARGE_ITEMS_WITHOUT_PRICE,
     amendments::TIE_PREFIXES_TO_KINDS,
     amendments::FIND_LEDGER_ENTRIES_BY_DAY,
+    amendments::DATE_INVOICE_LINES,
 ];
