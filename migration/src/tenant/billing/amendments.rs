@@ -41,8 +41,9 @@ pub(super) const DATE_INVOICE_LINES: TenantMigration = TenantMigration {
 };
 
 fn charge_items(script: &mut Script) {
-    script
-        .sql("ALTER TABLE charge_items ALTER COLUMN unit_price DROP NOT NULL, ALTER COLUMN currency DROP NOT NULL");
+    script.sql(
+        "ALTER TABLE charge_items ALTER COLUMN unit_price DROP NOT NULL, ALTER COLUMN currency DROP NOT NULL",
+    );
     script.add_constraint(
         "charge_items",
         "ck_charge_items__price",

@@ -1,8 +1,8 @@
 //! The tables of the module `billing`.
 
 mod accounts;
-mod amendments;
 mod allocations;
+mod amendments;
 mod charge_items;
 mod credit_notes;
 mod extensions;
