@@ -50,6 +50,9 @@ table_right (relation, grantee, privileges) AS (
            ('recovery_codes', $4, '{SELECT,INSERT,DELETE}'),
            ('mail_outbox', $4, '{SELECT,INSERT,UPDATE,DELETE}'),
            ('break_glass_grants', $4, '{SELECT,INSERT}'),
+           ('jobs', $4, '{SELECT,INSERT,DELETE}'),
+           ('jobs', $6, '{SELECT,INSERT}'),
+           ('job_schedules', $4, '{SELECT,INSERT,UPDATE}'),
            ('system_migrations', $3, '{SELECT}'),
            ('system_migrations', $4, '{SELECT}'),
            ('system_migrations', $6, '{SELECT}')
@@ -67,6 +70,8 @@ column_right (relation, grantee, privilege, columns) AS (
            ('sessions', $7, 'SELECT', '{tenant_id}'),
            ('invitations', $7, 'SELECT', '{tenant_id}'),
            ('break_glass_grants', $4, 'UPDATE', '{ended_at,ended_by,version}'),
+           ('jobs', $4, 'UPDATE',
+            '{state,run_after,attempts,lease_token,leased_by,lease_until,heartbeat_at,progress,steps,error_code,error_detail,output,cancel_requested_at,version,updated_at,started_at,finished_at}'),
            ('audit_logs', 'PUBLIC', 'INSERT',
             '{actor_kind,actor_id,actor_job,action,entity,entity_id,patient_id,request_id,source_address,before,after,session_id,break_glass_id,patient_ids}'),
            ('audit_logs', $4, 'INSERT', '{tenant_id}'),

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
-use clinicx_persistence::{Failure, FailureKind, SystemExecutor};
+use clinicx_migration::tenant::apply;
+use clinicx_persistence::{Failure, FailureKind, SystemConnection, SystemExecutor};
 use clinicx_types::{
     id::TenantId,
     name::{ClusterName, DatabaseName, ModuleName, SchemaName, TenantSlug},
     page::{Page, PageRequest},
 };
 use sea_orm::{
-    DbBackend, FromQueryResult,
+    DbBackend, FromQueryResult, Statement,
     sea_query::{Alias, Cond, Expr, ExprTrait, Order, Query, SelectStatement},
 };
 
@@ -85,6 +86,21 @@ pub async fn find_by_id(db: &impl SystemExecutor, id: TenantId) -> Result<Option
 /// [`TenancyError::UnknownTenant`], [`TenancyError::Database`].
 pub async fn get_by_slug(db: &impl SystemExecutor, slug: &TenantSlug) -> Result<Tenant, TenancyError> {
     find_by_slug(db, slug).await?.ok_or(TenancyError::UnknownTenant)
+}
+
+/// Tells whether a tenant's schema is being made or migrated at this moment.
+///
+/// # Errors
+/// [`TenancyError::Database`].
+pub async fn is_being_migrated(db: &SystemConnection, tenant: &Tenant) -> Result<bool, TenancyError> {
+    #[derive(FromQueryResult)]
+    struct Found {
+        migrating: bool,
+    }
+    // On a connection and not in a transaction: the look takes the lock for the one statement alone.
+    let text = apply::look_statement(&tenant.database_schema);
+    let found: Option<Found> = db.query_one(Statement::from_string(DbBackend::Postgres, text)).await?;
+    Ok(found.is_some_and(|found| found.migrating))
 }
 
 /// Returns a tenant by its slug and locks its row until the end of the transaction.

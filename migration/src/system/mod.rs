@@ -9,6 +9,7 @@ mod audit;
 pub(crate) mod functions;
 mod idempotency;
 mod identity;
+mod jobs;
 mod migrator;
 mod oidc;
 mod registry;
@@ -49,4 +50,5 @@ const LIST: &[SystemMigration] = &[
     idempotency::SCOPE,
     unset_flags::MIGRATION,
     tenant_keys::DESTRUCTION,
+    jobs::MIGRATION,
 ];

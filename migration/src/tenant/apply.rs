@@ -298,6 +298,14 @@ pub fn lock_statement(schema: &SchemaName) -> String {
     format!("SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended({}, 7))", schema.literal())
 }
 
+/// Writes the statement that tells, as `migrating`, whether somebody holds the migration lock of a schema.
+pub fn look_statement(schema: &SchemaName) -> String {
+    format!(
+        "SELECT NOT pg_catalog.pg_try_advisory_xact_lock_shared(pg_catalog.hashtextextended({}, 7)) AS migrating",
+        schema.literal()
+    )
+}
+
 async fn bring_forward(
     tx: &OwnerTransaction,
     plan: &Plan,
