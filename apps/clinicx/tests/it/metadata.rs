@@ -13,6 +13,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clinicx-keys", &["clinicx-types", "clinicx-persistence"]),
     ("clinicx-vault", &["clinicx-keys"]),
     ("clinicx-tenancy", &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-keys"]),
+    ("clinicx-jobs", &["clinicx-types", "clinicx-persistence", "clinicx-tenancy"]),
     ("clinicx-identity", &["clinicx-types", "clinicx-persistence"]),
     ("clinicx-core", &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-keys"]),
     (
