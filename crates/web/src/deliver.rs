@@ -9,12 +9,14 @@ use actix_web::{
     web::Bytes,
 };
 use clinicx_types::{id::RequestId, lang::Language};
+use futures_util::StreamExt;
 
 use crate::{
     catalog::Catalog,
     error::ApiError,
     headers, problem,
     reply::{Content, Location, Reply},
+    stream::Flow,
 };
 
 /// An answer as it is sent, and as it is kept for a repeated request.
@@ -23,6 +25,8 @@ pub(crate) struct Rendered {
     pub(crate) status: StatusCode,
     pub(crate) headers: Vec<(HeaderName, String)>,
     pub(crate) body: Bytes,
+    /// What comes instead of the body, bit by bit; never kept.
+    pub(crate) flow: Option<Flow>,
     pub(crate) close: bool,
     /// The patients whom it shows; kept beside the answer, never sent.
     pub(crate) shown: Option<Vec<uuid::Uuid>>,
@@ -40,15 +44,19 @@ impl Rendered {
             Some(Location::Complete(path)) => headers.push((header::LOCATION, path.clone())),
             None => {}
         }
-        let body = match &reply.content {
-            Content::Empty => Bytes::new(),
+        let (body, flow) = match &reply.content {
+            Content::Empty => (Bytes::new(), None),
             Content::Typed(media_type, bytes) => {
                 headers.push((header::CONTENT_TYPE, media_type.clone()));
-                bytes.clone()
+                (bytes.clone(), None)
+            }
+            Content::Flowing(media_type, flow) => {
+                headers.push((header::CONTENT_TYPE, media_type.clone()));
+                (Bytes::new(), Some(flow.clone()))
             }
             Content::Broken(cause) => return Err(ApiError::internal(cause)),
         };
-        Ok(Self { status: reply.status, headers, body, close: false, shown: reply.shown.clone() })
+        Ok(Self { status: reply.status, headers, body, flow, close: false, shown: reply.shown.clone() })
     }
 
     /// Renders a refusal as a problem document.
@@ -75,7 +83,7 @@ impl Rendered {
             headers.push((header::ALLOW, allow(&parts.methods)));
         }
         let body = problem::write(error, catalog, language, request_id).into();
-        Self { status: parts.status, headers, body, close: parts.close, shown: None }
+        Self { status: parts.status, headers, body, flow: None, close: parts.close, shown: None }
     }
 
     /// Turns a full answer into 304: the client has it already.
@@ -84,6 +92,11 @@ impl Rendered {
         self.headers.retain(|(name, _)| name != header::CONTENT_TYPE);
         self.body = Bytes::new();
         self
+    }
+
+    /// Leaves the content away, as an answer to HEAD does: what flows would otherwise be read to its end.
+    pub(crate) fn without_flow(self) -> Self {
+        Self { flow: None, ..self }
     }
 
     /// Returns a header's value.
@@ -109,7 +122,11 @@ impl Rendered {
             }
         }
         response.insert_header((headers::REQUEST_ID, request_id.to_string()));
-        let mut response = if self.body.is_empty() { response.finish() } else { response.body(self.body) };
+        let mut response = match self.flow.and_then(|flow| flow.take()) {
+            Some(flow) => response.streaming(flow.map(Ok::<_, std::convert::Infallible>)),
+            None if self.body.is_empty() => response.finish(),
+            None => response.body(self.body),
+        };
         headers::harden(response.headers_mut());
         if self.close {
             response.head_mut().set_connection_type(ConnectionType::Close);

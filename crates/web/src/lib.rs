@@ -36,6 +36,7 @@ mod problem;
 pub mod reply;
 mod seal;
 mod serve;
+mod stream;
 mod telemetry;
 mod transaction;
 

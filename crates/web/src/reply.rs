@@ -5,10 +5,11 @@ use actix_web::{
     web::Bytes,
 };
 use clinicx_types::{id::TenantId, page::Page};
+use futures_util::Stream;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::extract::List;
+use crate::{extract::List, stream::Flow};
 
 /// An answer, before the kit adds what all answers have.
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ pub(crate) enum Location {
 pub(crate) enum Content {
     Empty,
     Typed(String, Bytes),
+    /// It comes bit by bit.
+    Flowing(String, Flow),
     /// The value could not be written as JSON: a defect.
     Broken(String),
 }
@@ -102,6 +105,18 @@ impl Reply {
     /// Answers 200 with content that is no JSON, such as a calendar or a drawing.
     pub fn content(media_type: impl Into<String>, bytes: impl Into<Bytes>) -> Self {
         Self { content: Content::Typed(media_type.into(), bytes.into()), ..Self::empty(StatusCode::OK) }
+    }
+
+    /// Answers 200 with content that comes bit by bit, such as server-sent events. The deadline of requests ends with
+    /// its first byte: the stream must end by itself, soon after the service begins to stop too.
+    pub fn streaming(
+        media_type: impl Into<String>,
+        stream: impl Stream<Item = Bytes> + Send + 'static,
+    ) -> Self {
+        Self {
+            content: Content::Flowing(media_type.into(), Flow::new(stream)),
+            ..Self::empty(StatusCode::OK)
+        }
     }
 
     /// Answers a value with another status than the usual ones.

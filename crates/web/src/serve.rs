@@ -143,7 +143,7 @@ fn finish(
         }
     };
     telemetry::answered(operation, request.method(), rendered.status, duration);
-    let mut rendered = rendered;
+    let mut rendered = if *request.method() == Method::HEAD { rendered.without_flow() } else { rendered };
     rendered.headers.extend(seen.standing.get().map(headers::rate_limit).into_iter().flatten());
     rendered.into_response(seen.request_id, &headers_for(kit, request))
 }
