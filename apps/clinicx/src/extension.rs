@@ -1,10 +1,11 @@
 //! Modules from outside: what a program adds to its clinics that is built on this one. `docs/extending.md` builds one.
 
+use clinicx_jobs::JobSet;
 use clinicx_keys::sealed::SealedColumn;
 use clinicx_tenancy::Module;
 use clinicx_web::HttpModule;
 
-use crate::wiring::Slot;
+use crate::wiring::{Platform, Slot};
 
 /// A module that this program does not bring itself.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,16 @@ pub struct Extension {
     pub routes: fn(&Slot) -> Vec<HttpModule>,
     /// The columns whose values are sealed; `clinicx keys rotate` seals them anew.
     pub sealed_columns: &'static [SealedColumn],
+    /// Adds its kinds of background work, and what of it is repeated; [`no_jobs`] adds none.
+    pub jobs: fn(&Platform, JobSet) -> anyhow::Result<JobSet>,
+}
+
+/// Adds no background work.
+///
+/// # Errors
+/// None.
+pub fn no_jobs(_: &Platform, jobs: JobSet) -> anyhow::Result<JobSet> {
+    Ok(jobs)
 }
 
 /// Everything that a program adds.

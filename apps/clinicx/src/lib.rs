@@ -11,6 +11,7 @@ pub mod config;
 mod dev;
 pub mod extension;
 pub mod gatekeeper;
+pub mod jobs;
 pub mod key_check;
 pub mod keys;
 pub mod logins;

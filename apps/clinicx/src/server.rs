@@ -16,9 +16,9 @@ use tokio::{
 
 use crate::{
     config::{Config, HttpConfig},
-    mail, modules,
+    jobs, mail, modules,
     routes::health::PROMETHEUS,
-    sealing, sweeper, transport,
+    sealing, transport,
     wiring::Platform,
 };
 
@@ -31,7 +31,7 @@ pub struct Service {
     handle: ServerHandle,
     server: JoinHandle<std::io::Result<()>>,
     figures: JoinHandle<()>,
-    sweeper: JoinHandle<()>,
+    runner: Option<JoinHandle<()>>,
     postman: JoinHandle<()>,
     sealer: Option<JoinHandle<()>>,
     kit: clinicx_web::Kit,
@@ -58,6 +58,7 @@ impl Service {
         platform.ready_to_serve().await?;
         let mailer = mail::mailer(&platform.config)?;
         let kit = modules::kit(&platform)?;
+        let runner = jobs::runner(&platform, &kit)?;
         let http = &platform.config.http;
         let wanted = SocketAddr::from((http.host, http.port));
         let mut builder = ServerBuilder::default()
@@ -77,7 +78,10 @@ impl Service {
         let running = transport::server(builder, listener, &kit, http.header_timeout)?;
         let handle = running.handle();
         let figures = tokio::spawn(report_pools(platform.clone(), metrics));
-        let sweeper = tokio::spawn(sweeper::run(platform.clone(), kit.clone()));
+        let runner = platform.config.jobs.enabled.then(|| {
+            let stopping = platform.stopping.clone();
+            tokio::spawn(async move { runner.run(stopping).await })
+        });
         let postman = tokio::spawn(mail::relay(platform.clone(), mailer));
         let sealer = match platform.tenancy() {
             Ok(tenancy) => {
@@ -95,7 +99,7 @@ impl Service {
             handle,
             server: tokio::spawn(running),
             figures,
-            sweeper,
+            runner,
             postman,
             sealer,
             kit,
@@ -130,11 +134,16 @@ impl Service {
 
     /// Takes no new connections, lets what runs end, and closes the pools.
     pub async fn stop(self) {
+        // Jobs go back to those that wait while running requests end, and answers that flow end too.
+        self.platform.stopping.cancel();
         self.handle.stop(true).await;
         self.kit.finish().await;
         self.figures.abort();
-        self.sweeper.abort();
         self.postman.abort();
+        if let Some(runner) = self.runner {
+            // A defect in it keeps nothing else from ending.
+            let _ended = runner.await;
+        }
         self.platform.audit.close(self.platform.config.http.shutdown_timeout).await;
         if let (Some(sealer), Ok(tenancy)) = (self.sealer, self.platform.tenancy()) {
             sealer.abort();

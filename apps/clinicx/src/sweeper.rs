@@ -1,6 +1,4 @@
-//! What the service removes by itself, now and then: what has expired.
-
-use std::time::Duration;
+//! What the service removes by itself: what has expired. [`crate::jobs`] says when.
 
 use clinicx_core::{CoreError, appointment};
 use clinicx_keys::KeyError;
@@ -16,44 +14,10 @@ use clinicx_types::{
 
 use crate::wiring::Platform;
 
-/// How often the rows of ended log-ins and kept answers are removed.
-const ROWS_EVERY: Duration = Duration::from_secs(3600);
-/// How often the holds of all clinics are looked at. A booking that wants the time of one does not wait for this.
-const HOLDS_EVERY: Duration = Duration::from_secs(300);
 /// How many holds one transaction cancels.
 const HOLDS_BATCH: u64 = 100;
 /// How many batches a clinic gets in one round, so that one does not keep the others waiting.
 const HOLDS_BATCHES: u32 = 10;
-
-/// Does it until it is aborted.
-pub(crate) async fn run(platform: Platform, kit: clinicx_web::Kit) {
-    let mut rows = tokio::time::interval(ROWS_EVERY);
-    let mut holds = tokio::time::interval(HOLDS_EVERY);
-    // A service that has been away does not make up for the rounds that it has missed.
-    holds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            _ = rows.tick() => remove_rows(&platform, &kit).await,
-            _ = holds.tick() => {
-                if let Err(error) = expire_holds(&platform).await {
-                    tracing::warn!(%error, "the clinics could not be listed, to look at their holds");
-                }
-            }
-        }
-    }
-}
-
-async fn remove_rows(platform: &Platform, kit: &clinicx_web::Kit) {
-    if let Err(error) = platform.identity.sweep().await {
-        tracing::warn!(%error, "ended log-ins could not be removed");
-    }
-    if let Err(error) = kit.sweep().await {
-        tracing::warn!(%error, "expired answers could not be removed");
-    }
-    if let Err(error) = remove_kept_answers(platform).await {
-        tracing::warn!(%error, "the clinics could not be listed, to remove their expired answers");
-    }
-}
 
 /// Cancels the expired holds of every active clinic, one clinic after the other, and returns how many there were.
 ///

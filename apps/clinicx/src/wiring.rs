@@ -24,6 +24,7 @@ use clinicx_types::{
 };
 use clinicx_web::ApiError;
 use metrics_exporter_prometheus::PrometheusHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     checks::{self, Check},
@@ -76,6 +77,8 @@ pub struct Platform {
     pub token_key: [u8; keys::KEY_BYTES],
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
+    /// Cancelled when the service begins to stop, for what would go on otherwise.
+    pub stopping: CancellationToken,
     tenancy: Option<Tenancy>,
 }
 
@@ -159,6 +162,7 @@ impl Platform {
             app,
             token_key,
             metrics: metrics_handle()?,
+            stopping: CancellationToken::new(),
             tenancy,
         })
     }

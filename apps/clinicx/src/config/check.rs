@@ -19,6 +19,7 @@ impl Config {
         self.check_deadlines()?;
         self.check_sizes()?;
         self.check_pools()?;
+        self.check_jobs()?;
         self.http.cors.policy().map_err(|error| unfit(format!("http.cors.origins: {error}")))?;
         if self.profile == Profile::Production && self.http.cors.allows_all() {
             return Err(unfit("http.cors.origins: * is not allowed in production; name the origins"));
@@ -118,6 +119,35 @@ fn not_zero(name: &str, value: Duration) -> Result<(), ConfigError> {
     if value.is_zero() { Err(unfit(format!("{name} must not be 0"))) } else { Ok(()) }
 }
 
+impl Config {
+    fn check_jobs(&self) -> Result<(), ConfigError> {
+        let jobs = &self.jobs;
+        for (name, value) in [
+            ("jobs.concurrency", jobs.concurrency),
+            ("jobs.per_tenant", jobs.per_tenant),
+            ("jobs.total", jobs.total),
+        ] {
+            if value == 0 {
+                return Err(unfit(format!("{name} must not be 0; jobs.enabled = false runs none")));
+            }
+        }
+        let check = |name: &str, value: Duration, least: Duration, most: Duration| {
+            if (least..=most).contains(&value) {
+                return Ok(());
+            }
+            let (least, most) = (humantime(least), humantime(most));
+            Err(unfit(format!("{name} must be from {least} to {most}")))
+        };
+        let seconds = Duration::from_secs;
+        // A cancellation is heard of within two seconds.
+        check("jobs.poll", jobs.poll, Duration::from_millis(100), seconds(1))?;
+        // Several signs of life must fit into a lease.
+        check("jobs.lease", jobs.lease, seconds(5), seconds(3600))?;
+        check("jobs.grace", jobs.grace, Duration::ZERO, seconds(3600))?;
+        check("jobs.keep", jobs.keep, seconds(3600), seconds(100 * 31_557_600))
+    }
+}
+
 fn unfit(what: impl Into<String>) -> ConfigError {
     ConfigError::Unfit(what.into())
 }
@@ -184,6 +214,16 @@ mod tests {
                  usual one, as in https://app.example",
             ),
         );
+    }
+
+    #[test]
+    fn jobs_have_places_and_times_that_fit() {
+        check(
+            |config| config.jobs.per_tenant = 0,
+            Some("jobs.per_tenant must not be 0; jobs.enabled = false runs none"),
+        );
+        check(|config| config.jobs.poll = Duration::from_secs(5), Some("jobs.poll must be from 100ms to 1s"));
+        check(|config| config.jobs.lease = Duration::from_secs(1), Some("jobs.lease must be from 5s to 1h"));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod check;
 mod cors;
+mod jobs;
 mod keys;
 mod limits;
 mod load;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::extension::Extensions;
 
 pub use cors::CorsConfig;
+pub use jobs::JobsConfig;
 pub use keys::{KeyProviderKind, KeysConfig, VaultConfig};
 pub use limits::{LimitsConfig, RateConfig, TenantLimitsConfig};
 pub use load::{ConfigError, load};
@@ -50,6 +52,8 @@ pub struct Config {
     pub bootstrap: BootstrapConfig,
     /// Mail to account holders.
     pub mail: MailConfig,
+    /// Background work.
+    pub jobs: JobsConfig,
     /// Logs.
     pub log: LogConfig,
     /// What the program brings besides; nothing that a file could say.

@@ -14,6 +14,7 @@ pub mod health;
 pub mod installment_plans;
 pub mod invitations;
 pub mod invoices;
+pub mod jobs;
 pub mod lab_cases;
 pub mod oidc;
 pub mod patients;

@@ -15,6 +15,7 @@ mod detached;
 mod detector;
 mod handlers;
 mod http;
+mod jobs;
 mod ledger;
 mod paths;
 mod random;

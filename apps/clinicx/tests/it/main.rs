@@ -31,6 +31,7 @@ mod document;
 mod fiscal_year;
 mod housekeeping;
 mod isolation;
+mod jobs;
 mod key_rotation;
 mod keys;
 mod lifecycle;

@@ -73,6 +73,8 @@ pub(crate) async fn configuration(purpose: &str) -> Config {
     config.database.pool.max_connections = 16;
     // The services of a run stay to its end, and the server has places for the connections of some of them.
     config.database.pool.idle_timeout = std::time::Duration::from_secs(10);
+    // A test that wants background work asks for it; no other is to be met by what comes up by the clock.
+    config.jobs.enabled = false;
     config.bootstrap.email = Some(OPERATOR.0.to_owned());
     config.bootstrap.password = Some(Secret::new(OPERATOR.1));
     config.log.filter = std::env::var("CLINICX_TEST_LOG").unwrap_or_else(|_| "off".to_owned());

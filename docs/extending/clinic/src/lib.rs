@@ -1,6 +1,9 @@
 //! ClinicX with the module `orthodontics`: its routes, and what the program hands in.
 
-use clinicx::{extension::Extension, wiring::Slot};
+use clinicx::{
+    extension::{Extension, no_jobs},
+    wiring::Slot,
+};
 use clinicx_core::PatientId;
 use clinicx_web::{Access, ApiError, Body, HttpModule, List, Operation, Path, Reply, TenantCx};
 use orthodontics::{
@@ -18,7 +21,7 @@ use serde::Deserialize;
 struct All {}
 
 /// The module as this program brings it.
-pub const ORTHODONTICS: Extension = Extension { module: MODULE, routes, sealed_columns: &[] };
+pub const ORTHODONTICS: Extension = Extension { module: MODULE, routes, sealed_columns: &[], jobs: no_jobs };
 
 fn routes(_: &Slot) -> Vec<HttpModule> {
     let read = Access::Tenant(ORTHODONTICS_READ);

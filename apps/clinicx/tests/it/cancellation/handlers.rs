@@ -182,6 +182,9 @@ impl Bench {
         if let Some(request) = self.outside_on_accounts(facts).await {
             return request;
         }
+        if let Some(request) = self.outside_on_jobs(facts).await {
+            return request;
+        }
         let email = "admin@bench.example";
         let credentials = json!({"email": email, "password": PASSWORD, "tenant": self.slug});
         let spare = match facts.id {
