@@ -43,7 +43,7 @@ async fn what_was_found_on_a_tooth_goes_with_it() {
     let gone = get(&practice, &old).await;
     assert_eq!((gone.status, gone.version), (FindingStatus::Resolved, 2));
     assert_eq!(gone.resolved_on.unwrap().to_string(), "2026-06-01");
-    assert_eq!(open(&practice).await, [beside.clone()]);
+    assert_eq!(open(&practice).await, std::slice::from_ref(&beside));
     let (audit, events) = practice.trail(old.id.uuid()).await;
     assert_eq!(audit, ["tooth_finding.created", "tooth_finding.status_changed"]);
     assert_eq!(events, audit);

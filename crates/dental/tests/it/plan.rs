@@ -85,7 +85,7 @@ async fn accepting_freezes_the_prices() {
     assert_eq!(get(&practice, plan.id).await.estimate, plan.estimate);
     let begun = practice.act(&practice.treatment(&own).await, Action::Start).await.unwrap();
     practice.act(&begun, Action::Complete).await.unwrap();
-    assert_eq!(practice.till.charges.lock().unwrap()[0].unit_price.to_string(), "100.00");
+    assert_eq!(practice.till.charges.lock().unwrap()[0].unit_price.unwrap().to_string(), "100.00");
     assert_eq!(get(&practice, plan.id).await.status, PlanStatus::Active);
 
     // The last treatment ends the plan, whether it is done or given up.

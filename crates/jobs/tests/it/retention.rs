@@ -26,7 +26,7 @@ async fn ended_jobs_go_after_their_time_and_a_purged_tenants_wait_no_more() {
     let theirs = world.in_tenant::<Quick>(&tenant, ()).await;
     world.tenancy.archive(&tenant.tenant.slug, None, &by()).await.unwrap();
     let purge = Purge::Now { confirm: Some(tenant.tenant.slug.to_string()) };
-    world.tenancy.purge(&tenant.tenant.slug, &purge, &by(), Vec::new()).await.unwrap();
+    world.tenancy.purge(&tenant.tenant.slug, None, &purge, &by(), Vec::new()).await.unwrap();
     let keep = Duration::from_secs(30 * 86_400);
     let runner = world.run(JobSet::new().kind(Retention { keep }).unwrap(), |_| {});
     let id = world.on_platform::<Retention>(()).await;
