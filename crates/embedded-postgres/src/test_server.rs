@@ -26,7 +26,7 @@ use crate::{
 };
 
 const SUPERUSER: &str = "postgres";
-const MAX_CONNECTIONS: u16 = 400;
+const MAX_CONNECTIONS: u16 = 600;
 const PREFIX: &str = "clinicx-test-";
 /// Folders of servers that ended without their guard are removed when they are older than this.
 const LEFT_OVER: Duration = Duration::from_secs(3600);

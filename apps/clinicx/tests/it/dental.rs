@@ -154,7 +154,7 @@ async fn what_is_billed_stays_so_without_the_module_and_what_is_done_meanwhile_w
     let done = perform().await;
     let line = json!({"treatment_id": done["id"]});
     let unpriced = api.post("/invoices", json!({"patient_id": patient, "lines": [line]})).await;
-    let unpriced = unpriced.expect_problem(422, "validation_failed");
+    let unpriced = unpriced.expect_problem(422, "invalid");
     assert_eq!(unpriced["errors"][0]["pointer"], "/lines/0/unit_price");
     bill(&done).await.expect(201);
     let modules = format!("/platform/tenants/{}/modules", clinic.slug);

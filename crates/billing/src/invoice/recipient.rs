@@ -23,7 +23,6 @@ pub struct Recipient {
     /// The guarantor's address, line by line, as far as it was known.
     pub address: Vec<String>,
     /// The name of the patient for whom something was done, when somebody else pays.
-    #[serde(default)]
     pub patient_name: Option<String>,
 }
 

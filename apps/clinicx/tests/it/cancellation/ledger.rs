@@ -112,13 +112,13 @@ impl Ledger {
             .unwrap()
     }
 
-    /// Counts the requests of a list that left an audit row, and none twice: one for each kind of thing that they changed.
+    /// Counts the requests of a list that left an audit row, and none twice: one for each thing that they changed.
     pub(crate) async fn recorded_of(&mut self, requests: &[Uuid]) -> usize {
         let recorded: i64 = sqlx::query_scalar(
             "SELECT count(*) FROM (
                  SELECT request_id FROM public.audit_logs
                  WHERE tenant_id = $1 AND request_id = ANY($2) AND action <> 'answer.repeated'
-                 GROUP BY request_id HAVING count(*) = count(DISTINCT entity)
+                 GROUP BY request_id HAVING count(*) = count(DISTINCT (entity, entity_id, action))
              ) AS recorded",
         )
         .bind(self.tenant)
