@@ -206,8 +206,12 @@ fn value(random: &mut StdRng, day: u32, column: &Column) -> String {
         return format!("'{}'", keys.choose(random).unwrap());
     }
     // What a rule compares with stands in it between quotes.
-    let literals: Vec<&str> =
-        column.rules.split('\'').skip(1).step_by(2).filter(|text| !text.contains('^')).collect();
+    let (patterns, mut literals): (Vec<&str>, Vec<&str>) =
+        column.rules.split('\'').skip(1).step_by(2).partition(|text| text.contains('^'));
+    // Beside other literals, what fits a pattern has to be among them: a tooth of FDI.
+    if !patterns.is_empty() && !literals.is_empty() {
+        literals.push("11");
+    }
     let literal = literals.choose(random).map(|text| format!("'{text}'"));
     let minutes = 60 * random.random_range(0..2);
     let kind = column.kind.as_str();
