@@ -63,7 +63,7 @@ async fn attempt(
         200..300 => {
             bench.figures.ended += 1;
             bench.figures.acknowledged += 1;
-            bench.figures.lost += usize::from(bench.ledger.audit_rows_of(request_id).await != 1);
+            bench.figures.lost += 1 - bench.ledger.recorded_of(&[request_id]).await;
             bench.acknowledged.push(request_id);
         }
         503 => bench.figures.drops += 1,

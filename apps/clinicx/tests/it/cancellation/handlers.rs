@@ -133,7 +133,7 @@ impl Bench {
                 self.figures.wrong_tenant += usize::from(text.contains(&*self.clinics[1].canary));
                 if path.writes() {
                     self.figures.acknowledged += 1;
-                    self.figures.lost += usize::from(self.ledger.audit_rows_of(request_id).await != 1);
+                    self.figures.lost += 1 - self.ledger.recorded_of(&[request_id]).await;
                     self.acknowledged.push(request_id);
                 } else if facts.trace != Trace::Nothing {
                     self.figures.lost += usize::from(self.ledger.audit_rows_of(request_id).await == 0);

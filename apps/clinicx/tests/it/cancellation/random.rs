@@ -75,8 +75,7 @@ impl Worker {
                 self.figures.wrong_tenant += usize::from(foreign);
                 if path.writes() && manner.commits() {
                     self.acknowledged.push(request);
-                    let rows = self.ledger.audit_rows_of(request).await;
-                    self.figures.lost += usize::from(rows != 1);
+                    self.figures.lost += 1 - self.ledger.recorded_of(&[request]).await;
                 } else {
                     self.subjects.insert(key, subject);
                 }
