@@ -9,15 +9,19 @@ use crate::scope::PlatformScope;
 
 /// What was done.
 #[derive(Clone, Debug)]
-pub(crate) struct Action {
-    pub(crate) name: &'static str,
-    pub(crate) entity: &'static str,
+pub struct Action {
+    /// Its name, such as `tenant.created`.
+    pub name: &'static str,
+    /// The kind of thing.
+    pub entity: &'static str,
     /// Which one; a setting has a key and no id, and its key stands among what changed.
-    pub(crate) entity_id: Option<Uuid>,
+    pub entity_id: Option<Uuid>,
     /// The tenant whom alone it concerns, and who sees the row.
-    pub(crate) tenant_id: Option<TenantId>,
-    pub(crate) before: Option<Value>,
-    pub(crate) after: Option<Value>,
+    pub tenant_id: Option<TenantId>,
+    /// What it was.
+    pub before: Option<Value>,
+    /// What it is.
+    pub after: Option<Value>,
 }
 
 impl Action {
@@ -34,7 +38,7 @@ impl Action {
 }
 
 /// Writes the statement that records it; it belongs into the transaction of what was done.
-pub(crate) fn statement(by: &PlatformScope, action: Action) -> Statement {
+pub fn statement(by: &PlatformScope, action: Action) -> Statement {
     let Action { name, entity, entity_id, tenant_id, before, after } = action;
     let actor_kind = by.actor.kind();
     let actor_id = by.actor.user_id().map(|id| id.uuid());

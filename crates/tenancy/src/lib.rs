@@ -11,7 +11,7 @@
 //! It knows no module by name: the application gives it a [`ModuleRegistry`]. Entry points: [`Tenancy`] for what
 //! an operator does, [`registry`] for reading, [`Resolver`] for the requests of a service.
 
-mod audit;
+pub mod audit;
 pub mod configuration;
 pub mod draft;
 mod enabling;
