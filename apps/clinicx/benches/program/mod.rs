@@ -82,3 +82,11 @@ pub(crate) async fn log_in(client: &Client, base: &str, email: &str, password: &
 pub(crate) fn setting(name: &str, usual: u32) -> u32 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(usual)
 }
+
+/// Runs a benchmark, unless `cargo test --benches` asks for a run as a test; `cargo bench` passes flags of its own.
+pub(crate) fn bench(run: impl Future<Output = ()>) {
+    if std::env::args().any(|argument| argument == "--test") {
+        return;
+    }
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap().block_on(run);
+}
