@@ -8,7 +8,6 @@ use clinicx_keys::KeyError;
 use clinicx_migration::{fence, mend, system};
 use clinicx_persistence::SystemExecutor;
 use clinicx_tenancy::registry::{self, TenantFilter};
-use clinicx_types::page::{MAX_LIMIT, PageRequest};
 use sea_orm::{FromQueryResult, raw_sql};
 use serde::Serialize;
 
@@ -271,18 +270,9 @@ fn closed(
 }
 
 async fn tenants_behind(platform: &Platform) -> anyhow::Result<Check> {
-    let mut page = PageRequest::first(MAX_LIMIT).unwrap_or_default();
-    let (mut behind, mut all) = (0_usize, 0_usize);
-    loop {
-        let tenants = registry::list(&platform.app, &TenantFilter::default(), &page).await?;
-        all += tenants.items.len();
-        behind +=
-            tenants.items.iter().filter(|tenant| platform.modules.require_served(tenant).is_err()).count();
-        match tenants.next {
-            Some(next) => page.after = Some(next),
-            None => break,
-        }
-    }
+    let tenants = registry::list_all(&platform.app, &TenantFilter::default()).await?;
+    let all = tenants.len();
+    let behind = tenants.iter().filter(|tenant| platform.modules.require_served(tenant).is_err()).count();
     Ok(if behind == 0 {
         Check::ok("tenants", format!("{all}, none behind"))
     } else {

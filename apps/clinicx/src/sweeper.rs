@@ -7,10 +7,7 @@ use clinicx_tenancy::{
     Tenant, TenantStatus,
     registry::{self, TenantFilter},
 };
-use clinicx_types::{
-    page::{MAX_LIMIT, PageRequest},
-    permission::PermissionSet,
-};
+use clinicx_types::permission::PermissionSet;
 
 use crate::wiring::Platform;
 
@@ -65,18 +62,9 @@ pub async fn remove_kept_answers(platform: &Platform) -> anyhow::Result<u64> {
 /// Returns the clinics that are served.
 async fn served(platform: &Platform) -> anyhow::Result<Vec<Tenant>> {
     let filter = TenantFilter { status: Some(TenantStatus::Active), ..TenantFilter::default() };
-    let mut page = PageRequest::first(MAX_LIMIT).unwrap_or_default();
-    let mut served = Vec::new();
-    loop {
-        let tenants = registry::list(&platform.app, &filter, &page).await?;
-        served.extend(
-            tenants.items.into_iter().filter(|tenant| platform.resolver.require_served(tenant).is_ok()),
-        );
-        match tenants.next {
-            Some(next) => page.after = Some(next),
-            None => return Ok(served),
-        }
-    }
+    let mut tenants = registry::list_all(&platform.app, &filter).await?;
+    tenants.retain(|tenant| platform.resolver.require_served(tenant).is_ok());
+    Ok(tenants)
 }
 
 /// The service itself at work in a clinic.

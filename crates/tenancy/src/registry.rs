@@ -8,7 +8,7 @@ use clinicx_persistence::{Failure, FailureKind, SystemConnection, SystemExecutor
 use clinicx_types::{
     id::TenantId,
     name::{ClusterName, DatabaseName, ModuleName, SchemaName, TenantSlug},
-    page::{Page, PageRequest},
+    page::{MAX_LIMIT, Page, PageRequest},
 };
 use sea_orm::{
     DbBackend, FromQueryResult, Statement,
@@ -59,6 +59,23 @@ pub async fn list(
     let rows: Vec<Row> = db.query_all(DbBackend::Postgres.build(&select)).await?;
     let tenants = rows.into_iter().map(Tenant::try_from).collect::<Result<Vec<_>, _>>()?;
     Ok(Page::from_rows(tenants, page, total, |tenant| vec![tenant.slug.to_string()]))
+}
+
+/// Lists all tenants by slug, read a page at a time.
+///
+/// # Errors
+/// [`TenancyError::Database`].
+pub async fn list_all(db: &impl SystemExecutor, filter: &TenantFilter) -> Result<Vec<Tenant>, TenancyError> {
+    let mut page = PageRequest::first(MAX_LIMIT).unwrap_or_default();
+    let mut all = Vec::new();
+    loop {
+        let found = list(db, filter, &page).await?;
+        all.extend(found.items);
+        match found.next {
+            Some(next) => page.after = Some(next),
+            None => return Ok(all),
+        }
+    }
 }
 
 /// Finds a tenant by its slug, in whatever state.

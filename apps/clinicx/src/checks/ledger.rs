@@ -10,10 +10,7 @@ use clinicx_tenancy::{
     Tenant, TenantStatus,
     registry::{self, TenantFilter},
 };
-use clinicx_types::{
-    name::ModuleName,
-    page::{MAX_LIMIT, PageRequest},
-};
+use clinicx_types::name::ModuleName;
 use sea_orm::FromQueryResult;
 
 use super::{Check, LOOK, NAMED_GAPS};
@@ -43,28 +40,21 @@ pub(crate) async fn run(platform: &Platform) -> Check {
 /// Returns how many tenants were looked at, and what is wrong about some.
 async fn compare(platform: &Platform) -> anyhow::Result<(usize, Vec<String>)> {
     let filter = TenantFilter { status: Some(TenantStatus::Active), ..TenantFilter::default() };
-    let mut page = PageRequest::first(MAX_LIMIT).unwrap_or_default();
     let (mut all, mut wrong) = (0_usize, Vec::new());
-    loop {
-        let tenants = registry::list(&platform.app, &filter, &page).await?;
-        for tenant in &tenants.items {
-            match rows(platform, tenant).await {
-                Ok(rows) => {
-                    all += 1;
-                    if let Err(error) = known(platform.modules.plan(), tenant, &rows) {
-                        wrong.push(format!("{}: {error}", tenant.slug));
-                    }
+    for tenant in &registry::list_all(&platform.app, &filter).await? {
+        match rows(platform, tenant).await {
+            Ok(rows) => {
+                all += 1;
+                if let Err(error) = known(platform.modules.plan(), tenant, &rows) {
+                    wrong.push(format!("{}: {error}", tenant.slug));
                 }
-                // Suspended since the registry was read.
-                Err(failure) if failure.kind == FailureKind::Fenced => {}
-                Err(failure) => return Err(failure.into()),
             }
-        }
-        match tenants.next {
-            Some(next) => page.after = Some(next),
-            None => return Ok((all, wrong)),
+            // Suspended since the registry was read.
+            Err(failure) if failure.kind == FailureKind::Fenced => {}
+            Err(failure) => return Err(failure.into()),
         }
     }
+    Ok((all, wrong))
 }
 
 async fn rows(platform: &Platform, tenant: &Tenant) -> Result<Vec<LedgerRow>, Failure> {

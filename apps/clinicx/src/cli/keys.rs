@@ -6,10 +6,7 @@ use clinicx_tenancy::{
     PlatformScope, TenancyError, Tenant, TenantStatus,
     registry::{self, TenantFilter},
 };
-use clinicx_types::{
-    name::TenantSlug,
-    page::{MAX_LIMIT, PageRequest},
-};
+use clinicx_types::name::TenantSlug;
 use serde::Serialize;
 
 use super::{Failed, Outcome, Output, output::Bar};
@@ -283,14 +280,5 @@ async fn chosen(platform: &Platform, slug: Option<&TenantSlug>) -> Result<Vec<Te
         }
         return Ok(vec![tenant]);
     }
-    let mut tenants = Vec::new();
-    let mut page = PageRequest::first(MAX_LIMIT).unwrap_or_default();
-    loop {
-        let found = registry::list(&platform.app, &TenantFilter::default(), &page).await.map_err(said)?;
-        tenants.extend(found.items);
-        match found.next {
-            Some(next) => page.after = Some(next),
-            None => return Ok(tenants),
-        }
-    }
+    Ok(registry::list_all(&platform.app, &TenantFilter::default()).await.map_err(said)?)
 }

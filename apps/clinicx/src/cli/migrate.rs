@@ -11,10 +11,7 @@ use clinicx_migration::{
     },
 };
 use clinicx_tenancy::registry::{self, TenantFilter};
-use clinicx_types::{
-    name::{ModuleName, TenantSlug},
-    page::{MAX_LIMIT, PageRequest},
-};
+use clinicx_types::name::{ModuleName, TenantSlug};
 use serde::Serialize;
 
 use super::{Failed, Outcome, Output};
@@ -159,21 +156,14 @@ async fn status(config: &Config, only: &[TenantSlug], output: &Output) -> Result
 }
 
 async fn tenant_states(platform: &Platform) -> Result<Vec<TenantState>, Failed> {
-    let mut states = Vec::new();
-    let mut page = PageRequest::first(MAX_LIMIT).unwrap_or_default();
-    loop {
-        let tenants = registry::list(&platform.app, &TenantFilter::default(), &page).await?;
-        states.extend(tenants.items.into_iter().map(|tenant| TenantState {
-            slug: tenant.slug.to_string(),
-            status: tenant.status.to_string(),
-            schema_version: tenant.schema_version.to_string(),
-            state: if platform.modules.require_served(&tenant).is_ok() { "up to date" } else { "behind" },
-        }));
-        match tenants.next {
-            Some(next) => page.after = Some(next),
-            None => return Ok(states),
-        }
-    }
+    let tenants = registry::list_all(&platform.app, &TenantFilter::default()).await?;
+    let states = tenants.into_iter().map(|tenant| TenantState {
+        slug: tenant.slug.to_string(),
+        status: tenant.status.to_string(),
+        schema_version: tenant.schema_version.to_string(),
+        state: if platform.modules.require_served(&tenant).is_ok() { "up to date" } else { "behind" },
+    });
+    Ok(states.collect())
 }
 
 #[derive(Serialize)]

@@ -6,10 +6,7 @@ use clinicx_tenancy::{
     PlatformScope, Purge, Tenancy, TenantDraft, TenantStatus,
     registry::{self, TenantFilter},
 };
-use clinicx_types::{
-    name::TenantSlug,
-    page::{MAX_LIMIT, PageRequest},
-};
+use clinicx_types::name::TenantSlug;
 
 use super::{Failed, Outcome, Output};
 use crate::{
@@ -187,16 +184,8 @@ async fn create(
 }
 
 async fn list(platform: &Platform, filter: TenantFilter, output: &Output) -> Result<Outcome, Failed> {
-    let mut rows = Vec::new();
-    let mut page = PageRequest::first(MAX_LIMIT).unwrap_or_default();
-    loop {
-        let tenants = registry::list(&platform.app, &filter, &page).await.map_err(said)?;
-        rows.extend(tenants.items.iter().map(TenantBody::from));
-        match tenants.next {
-            Some(next) => page.after = Some(next),
-            None => break,
-        }
-    }
+    let tenants = registry::list_all(&platform.app, &filter).await.map_err(said)?;
+    let rows: Vec<TenantBody> = tenants.iter().map(TenantBody::from).collect();
     output.many(&rows, &["slug", "name", "status", "modules", "schema_version", "time_zone", "cluster"]);
     Ok(Outcome::Done)
 }
