@@ -11,7 +11,7 @@ use sea_orm::{DbErr, FromQueryResult, QueryResult, RuntimeErr, Statement, sea_qu
 use sea_query_sqlx::SqlxValues;
 use sqlx::{
     ConnectOptions, Connection, Executor, PgConnection, Postgres,
-    postgres::{PgConnectOptions, PgQueryResult},
+    postgres::{PgConnectOptions, PgQueryResult, PgRow},
     query::Query,
 };
 use tokio::sync::Mutex;
@@ -96,6 +96,33 @@ impl OwnerConnection {
         Ok(OwnerTransaction { connection: Mutex::new(self.connection) })
     }
 
+    /// Runs one statement outside of a transaction, or several that each stand for themselves.
+    ///
+    /// # Errors
+    /// What the server answers; the connection is then to be dropped.
+    pub(crate) async fn run(&mut self, action: &'static str, script: String) -> Result<(), DatabaseFailure> {
+        self.connection
+            .execute(sqlx::AssertSqlSafe(script))
+            .await
+            .map(drop)
+            .map_err(|error| DatabaseFailure::new(action, error))
+    }
+
+    /// Runs statements outside of a transaction and returns all their rows.
+    ///
+    /// # Errors
+    /// As [`OwnerConnection::run`].
+    pub(crate) async fn rows(
+        &mut self,
+        action: &'static str,
+        script: String,
+    ) -> Result<Vec<PgRow>, DatabaseFailure> {
+        self.connection
+            .fetch_all(sqlx::AssertSqlSafe(script))
+            .await
+            .map_err(|error| DatabaseFailure::new(action, error))
+    }
+
     /// Returns the connection when the server still answers on it, and closes it otherwise.
     pub async fn if_alive(mut self) -> Option<Self> {
         self.connection.ping().await.is_ok().then_some(self)
@@ -125,6 +152,22 @@ impl OwnerTransaction {
             .execute(sqlx::AssertSqlSafe(script))
             .await
             .map(drop)
+            .map_err(|error| DatabaseFailure::new(action, error))
+    }
+
+    /// Runs several statements in one round trip, and returns all their rows.
+    ///
+    /// # Errors
+    /// As [`OwnerTransaction::run`].
+    pub(crate) async fn rows(
+        &self,
+        action: &'static str,
+        script: String,
+    ) -> Result<Vec<PgRow>, DatabaseFailure> {
+        let mut connection = self.connection.lock().await;
+        connection
+            .fetch_all(sqlx::AssertSqlSafe(script))
+            .await
             .map_err(|error| DatabaseFailure::new(action, error))
     }
 

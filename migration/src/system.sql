@@ -53,6 +53,12 @@ table_right (relation, grantee, privileges) AS (
            ('jobs', $4, '{SELECT,INSERT,DELETE}'),
            ('jobs', $6, '{SELECT,INSERT}'),
            ('job_schedules', $4, '{SELECT,INSERT,UPDATE}'),
+           ('tenant_rollouts', $4, '{SELECT}'),
+           ('tenant_rollouts', $6, '{SELECT,INSERT,UPDATE,DELETE}'),
+           ('migration_runs', $4, '{SELECT}'),
+           ('migration_runs', $6, '{SELECT}'),
+           ('migration_run_tenants', $4, '{SELECT}'),
+           ('migration_run_tenants', $6, '{SELECT}'),
            ('system_migrations', $3, '{SELECT}'),
            ('system_migrations', $4, '{SELECT}'),
            ('system_migrations', $6, '{SELECT}')

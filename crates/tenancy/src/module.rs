@@ -147,17 +147,34 @@ impl ModuleRegistry {
         all
     }
 
-    /// Refuses a tenant whose schema is older than what this program reads and writes, or that has a module
-    /// which this program was built without.
+    /// Refuses a tenant whose schema is older than the oldest that this program serves, or that has a module which
+    /// this program was built without. One that is newer is served: what the next program adds, this one can be
+    /// without.
     ///
     /// # Errors
     /// [`TenancyError::UpgradeRequired`].
     pub fn require_served(&self, tenant: &Tenant) -> Result<(), TenancyError> {
-        let plan = self.plan.of_modules(tenant.modules.iter().map(ModuleName::as_str));
-        let needed = plan.map_err(|_| TenancyError::UpgradeRequired)?.version();
-        let has = tenant.schema_version;
-        let recent = has.core >= needed.core && has.modules >= needed.modules;
-        if recent { Ok(()) } else { Err(TenancyError::UpgradeRequired) }
+        let served = self.serves(&tenant.modules, |module| tenant.position(module));
+        if served { Ok(()) } else { Err(TenancyError::UpgradeRequired) }
+    }
+
+    /// Tells whether this program serves a schema with these modules at these positions.
+    pub fn serves(&self, modules: &BTreeSet<ModuleName>, position: impl Fn(&ModuleName) -> i32) -> bool {
+        modules.iter().all(|name| {
+            self.modules.get(name).is_some_and(|module| {
+                let has = |requires: &&'static str| modules.iter().any(|other| other.as_str() == *requires);
+                position(name) >= module.migrations.oldest_served()
+                    && module.migrations.requires.iter().all(has)
+            })
+        })
+    }
+
+    /// Tells whether a tenant's schema has everything that this program's migrations make.
+    pub fn is_newest(&self, tenant: &Tenant) -> bool {
+        let is_newest = |name: &ModuleName| {
+            self.modules.get(name).is_some_and(|module| tenant.position(name) >= module.migrations.newest())
+        };
+        tenant.modules.iter().all(is_newest)
     }
 }
 
@@ -186,7 +203,11 @@ mod tests {
     const NONE: ModuleFacts = ModuleFacts { permissions: &[], events: &[], flags: &[], configurations: &[] };
 
     fn module(name: &'static str, requires: &'static [&'static str]) -> Module {
-        Module { name, migrations: ModuleMigrations { module: name, requires, migrations: &[] }, facts: NONE }
+        Module {
+            name,
+            migrations: ModuleMigrations { module: name, requires, migrations: &[], serves_from: None },
+            facts: NONE,
+        }
     }
 
     #[test]

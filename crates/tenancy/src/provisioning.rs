@@ -95,6 +95,11 @@ fn describe(new: NewTenant, plan: &Plan, by: &PlatformScope) -> Tenant {
         name: new.name,
         status: TenantStatus::Active,
         schema_version: plan.version(),
+        positions: new
+            .modules
+            .iter()
+            .map(|module| (module.clone(), plan.counts().get(module.as_str()).copied().unwrap_or_default()))
+            .collect(),
         modules: new.modules,
         isolation: new.isolation,
         cluster: new.cluster,

@@ -27,7 +27,9 @@ t.id, t.slug, t.name, t.status, CAST(t.database_schema AS text) AS database_sche
 CAST(t.schema_version AS text) AS schema_version, CAST(t.cluster AS text) AS cluster, \
 CAST(t.database_name AS text) AS database_name, t.isolation, t.region, t.plan, t.limits, t.time_zone, \
 CAST(t.currency AS text) AS currency, t.locale, t.version, t.created_at, t.updated_at, \
-array_to_string(t.modules, ',') AS modules";
+array_to_string(t.modules, ',') AS modules, \
+(SELECT jsonb_object_agg(m.module, m.schema_version) FROM public.tenant_modules AS m WHERE m.tenant_id = t.id) \
+AS positions";
 
 /// Which tenants are listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -206,6 +208,7 @@ struct Row {
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
     modules: String,
+    positions: Option<serde_json::Value>,
 }
 
 impl TryFrom<Row> for Tenant {
@@ -224,7 +227,12 @@ impl Row {
     fn parse(self) -> Option<Tenant> {
         let names = self.modules.split(',').filter(|name| !name.is_empty());
         let modules = names.map(|name| ModuleName::parse(name).ok()).collect::<Option<BTreeSet<_>>>()?;
+        let positions = self.positions.as_ref().and_then(serde_json::Value::as_object).into_iter().flatten();
+        let position = |(module, position): (&String, &serde_json::Value)| {
+            Some((ModuleName::parse(module).ok()?, i32::try_from(position.as_i64()?).ok()?))
+        };
         Some(Tenant {
+            positions: positions.map(position).collect::<Option<_>>()?,
             id: self.id,
             slug: TenantSlug::parse(&self.slug).ok()?,
             name: self.name,

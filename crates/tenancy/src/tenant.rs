@@ -1,6 +1,10 @@
 //! A tenant as the registry has it.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    str::FromStr,
+};
 
 use chrono::{DateTime, Utc};
 use clinicx_persistence::TenantTarget;
@@ -128,6 +132,8 @@ pub struct Tenant {
     pub schema_version: SchemaVersion,
     /// Its modules, with those that the others require.
     pub modules: BTreeSet<ModuleName>,
+    /// How many migrations each module has had, those that were taken from it among them.
+    pub positions: BTreeMap<ModuleName, i32>,
     /// How far it is kept apart.
     pub isolation: Isolation,
     /// The cluster that holds it.
@@ -170,6 +176,11 @@ impl Tenant {
     /// Tells whether it has a module.
     pub fn has_module(&self, name: &str) -> bool {
         self.modules.iter().any(|module| module.as_str() == name)
+    }
+
+    /// Returns how many migrations a module has had.
+    pub fn position(&self, module: &ModuleName) -> i32 {
+        self.positions.get(module).copied().unwrap_or_default()
     }
 
     /// Refuses a tenant whose state does not let it be served.

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod audit;
+mod fleet_migrations;
 pub(crate) mod functions;
 mod idempotency;
 mod identity;
@@ -51,4 +52,5 @@ const LIST: &[SystemMigration] = &[
     unset_flags::MIGRATION,
     tenant_keys::DESTRUCTION,
     jobs::MIGRATION,
+    fleet_migrations::MIGRATION,
 ];

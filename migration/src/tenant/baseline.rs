@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use clinicx_types::version::SchemaVersion;
 
 use super::{
-    apply::{self, MigrateError, Subject},
+    apply::{self, MigrateError, Subject, registry},
     fences,
     ledger::{self, Origin},
     plan::{Plan, PlannedMigration},
@@ -52,7 +52,7 @@ async fn write(
     subject: &Subject,
     upto: &BTreeMap<&str, i32>,
 ) -> Result<SchemaVersion, MigrateError> {
-    apply::lock_registry_row(tx, subject).await?;
+    registry::lock(tx, subject).await?;
     let target = subject.target();
     let read = |error| MigrateError::database("read the ledger", &error);
     if ledger::exists(tx, subject.schema.as_str()).await.map_err(read)? {
@@ -71,11 +71,9 @@ async fn write(
     let is_claimed =
         |one: &&PlannedMigration| upto.get(one.module).is_some_and(|claimed| one.position <= *claimed);
     let rows: Vec<_> = plan.migrations().iter().filter(is_claimed).map(|one| (one, None)).collect();
-    if let Some(insert) = ledger::insert(&target, &rows, Origin::Baseline) {
-        tx.run("write the ledger", insert).await?;
-    }
+    let batch = ledger::insert(&target, &rows, Origin::Baseline).into_iter().collect();
     let counts =
         plan.modules().map(|module| (module, upto.get(module).copied().unwrap_or_default())).collect();
-    let (version, _) = apply::write_registry(tx, plan, subject.tenant_id, &counts).await?;
+    let (version, _) = registry::write(tx, subject.tenant_id, &counts, batch).await?;
     Ok(version)
 }

@@ -31,3 +31,49 @@ pub fn statement(target: &ScriptTarget) -> Option<String> {
             .replace("{tenant_id}", &target.tenant_id.to_string()),
     )
 }
+
+/// Tells whether a statement can't have touched the fences: it adds columns or an index, or changes rows.
+///
+/// A column `version` decides about rights. What is not known here has touched them.
+pub(super) fn are_untouched_by(statement: &str) -> bool {
+    const HARMLESS: &[&str] =
+        &["CREATE INDEX ", "CREATE UNIQUE INDEX ", "UPDATE ", "INSERT INTO ", "SELECT ", "COMMENT ON "];
+    if HARMLESS.iter().any(|beginning| statement.starts_with(beginning)) {
+        return true;
+    }
+    let Some((_, what)) = statement.strip_prefix("ALTER TABLE ").and_then(|rest| rest.split_once(' ')) else {
+        return false;
+    };
+    let adds = what.starts_with("ADD COLUMN ") || what.starts_with("ADD CONSTRAINT ");
+    let more = ["DROP ", "RENAME ", "OWNER ", " SECURITY", "version", "ATTACH ", "TRIGGER ", "SET SCHEMA"];
+    adds && !more.iter().any(|word| what.contains(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_known_to_be_harmless_touches_the_fences() {
+        for harmless in [
+            "ALTER TABLE patients ADD COLUMN nickname text, ADD COLUMN pronouns text",
+            "ALTER TABLE \"invoices\" ADD CONSTRAINT \"ck_x\" CHECK (a > 0)",
+            "CREATE INDEX ix_a ON a (b)",
+            "UPDATE a SET b = 1",
+        ] {
+            assert!(are_untouched_by(harmless), "{harmless}");
+        }
+        for other in [
+            "ALTER TABLE patients ADD COLUMN version bigint",
+            "ALTER TABLE patients DISABLE ROW LEVEL SECURITY",
+            "ALTER TABLE patients ADD COLUMN a text, DISABLE ROW LEVEL SECURITY",
+            "ALTER TABLE patients ADD COLUMN a text, OWNER TO postgres",
+            "CREATE TABLE a (b int)",
+            "GRANT SELECT ON a TO b",
+            "DROP POLICY p ON a",
+            "DO $$ BEGIN END $$",
+        ] {
+            assert!(!are_untouched_by(other), "{other}");
+        }
+    }
+}

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use clinicx_persistence::SystemExecutor;
 use clinicx_types::uuid::Uuid;
-use sea_orm::{DbErr, FromQueryResult, Statement, raw_sql, sea_query::IntoIden, sea_query::Table};
+use sea_orm::{DbBackend, DbErr, FromQueryResult, Statement, raw_sql, sea_query::IntoIden, sea_query::Table};
 use sha2::{Digest, Sha256};
+use sqlx::{Row, postgres::PgRow};
 
 use super::{
     plan::PlannedMigration,
@@ -71,7 +72,7 @@ pub fn insert(
     let values: Vec<String> = rows
         .iter()
         .map(|(planned, duration)| {
-            let PlannedMigration { module, position, migration, checksum } = planned;
+            let PlannedMigration { module, position, migration, checksum, .. } = planned;
             let id = row_id(target, module, migration.name);
             let duration = duration.map_or_else(|| "NULL".to_owned(), |took| took.as_millis().to_string());
             let name = migration.name.replace('\'', "''");
@@ -107,6 +108,11 @@ pub async fn exists(db: &impl SystemExecutor, schema: &str) -> Result<bool, DbEr
     Ok(db.query_one::<Found>(statement).await?.is_some_and(|row| row.found))
 }
 
+/// Writes the statement that reads the ledger of the schema on the search path, for [`LedgerRow::read`].
+pub(super) const READ: &str = "\
+SELECT CAST(module AS text) AS module, position, name, CAST(checksum AS text) AS checksum \
+FROM schema_migrations ORDER BY module, position";
+
 /// Reads the ledger of the schema on the search path.
 ///
 /// # Errors
@@ -117,12 +123,27 @@ pub async fn read(db: &impl SystemExecutor) -> Result<Vec<LedgerRow>, DbErr> {
 
 /// Returns the query with which [`read`] reads, for a connection of the tenant itself.
 pub fn query() -> Statement {
-    raw_sql!(
-        Postgres,
-        r#"SELECT CAST(module AS text) AS module, position, name, CAST(checksum AS text) AS checksum
-           FROM schema_migrations
-           ORDER BY module, position"#
-    )
+    Statement::from_string(DbBackend::Postgres, READ)
+}
+
+/// Writes the statement that takes migrations out of the ledger; nothing when there are none.
+pub(super) fn delete(rows: &[PlannedMigration]) -> Option<String> {
+    let places: Vec<String> =
+        rows.iter().map(|one| format!("('{}', {})", one.module, one.position)).collect();
+    (!places.is_empty())
+        .then(|| format!("DELETE FROM {TABLE} WHERE (module, position) IN (VALUES {})", places.join(", ")))
+}
+
+impl LedgerRow {
+    /// Reads a row of [`READ`].
+    pub(super) fn read(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            module: row.try_get("module")?,
+            position: row.try_get("position")?,
+            name: row.try_get("name")?,
+            checksum: row.try_get("checksum")?,
+        })
+    }
 }
 
 /// The id of a ledger's row: made from what it says, so that a rendered script is always the same (RFC 9562

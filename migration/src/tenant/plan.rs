@@ -4,7 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use clinicx_types::version::SchemaVersion;
 
-use super::{ModuleMigrations, TenantMigration, ledger::LedgerRow, render};
+use super::{
+    Down, ModuleMigrations, TenantMigration, ledger::LedgerRow, limits::Limits, outside::Outside, render,
+};
 
 /// Why modules can't be put together.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +25,14 @@ pub enum PlanError {
     /// Two modules have the same name, or they require each other.
     #[error("modules {0:?} have the same name or require each other")]
     Unordered(Vec<&'static str>),
+    /// A step outside of transactions has others beside it.
+    #[error("a step outside of transactions must be alone in its migration; {module}/{name} has more")]
+    Mixed {
+        /// The module.
+        module: &'static str,
+        /// The migration.
+        name: &'static str,
+    },
 }
 
 /// Why a schema can't be brought forward: its ledger does not agree with the program.
@@ -58,6 +68,54 @@ pub struct PlannedMigration {
     pub migration: TenantMigration,
     /// SHA-256 over its script, written for a fixed placeholder tenant, as hexadecimal digits.
     pub checksum: Arc<str>,
+    /// The step outside of transactions that it is, if it is one.
+    pub outside: Option<Outside>,
+    /// Why it may take away what programs before it need, if it does.
+    pub contracts: Option<&'static str>,
+}
+
+/// What lies between a schema and where it is to be brought.
+#[derive(Clone, Debug, Default)]
+pub struct Work {
+    /// What is to be applied, in its order.
+    pub up: Vec<PlannedMigration>,
+    /// What is applied and lies beyond the limits, the last first.
+    pub down: Vec<PlannedMigration>,
+    /// How many migrations of each of its modules the schema has had.
+    pub applied: BTreeMap<&'static str, i32>,
+}
+
+impl Work {
+    /// Tells whether the schema is where it is to be, and not beyond.
+    pub fn is_done(&self) -> bool {
+        self.up.is_empty() && self.down.is_empty()
+    }
+}
+
+impl std::fmt::Debug for PlannedMigration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.module, self.migration.name)
+    }
+}
+
+impl PlannedMigration {
+    fn new(module: &'static str, position: i32, migration: TenantMigration) -> Result<Self, PlanError> {
+        let script = render::for_nobody(&migration);
+        if script.is_mixed() {
+            return Err(PlanError::Mixed { module, name: migration.name });
+        }
+        let (outside, contracts) = (script.outside(), script.contracts());
+        let checksum = render::checksum(script).into();
+        Ok(Self { module, position, migration, checksum, outside, contracts })
+    }
+
+    /// Tells why it can't be undone, if it can't.
+    pub fn irreversible(&self) -> Option<&'static str> {
+        match self.migration.down {
+            Down::Irreversible(why) => Some(why),
+            Down::Script(_) => None,
+        }
+    }
 }
 
 /// The modules of one kind of tenant with their migrations, in the order in which they run.
@@ -71,19 +129,13 @@ impl Plan {
     /// Puts modules in an order in which each comes after what it requires.
     ///
     /// # Errors
-    /// [`PlanError::MissingRequirement`], [`PlanError::Unordered`].
+    /// [`PlanError::MissingRequirement`], [`PlanError::Unordered`], [`PlanError::Mixed`].
     pub fn new(modules: impl IntoIterator<Item = ModuleMigrations>) -> Result<Self, PlanError> {
         let modules = order(modules.into_iter().collect())?;
         let mut migrations = Vec::new();
         for module in &modules {
             for (position, migration) in (1_i32..).zip(module.migrations) {
-                let checksum = render::checksum(migration).into();
-                migrations.push(PlannedMigration {
-                    module: module.module,
-                    position,
-                    migration: *migration,
-                    checksum,
-                });
+                migrations.push(PlannedMigration::new(module.module, position, *migration)?);
             }
         }
         Ok(Self { modules, migrations })
@@ -107,6 +159,20 @@ impl Plan {
         Ok(Self { modules, migrations })
     }
 
+    /// Returns the plan as it was when the modules went no further than this.
+    pub fn upto(&self, limits: &Limits) -> Self {
+        let cut = |module: &ModuleMigrations| {
+            let limit = limits.of(module.module).and_then(|limit| usize::try_from(limit).ok());
+            let migrations = limit.and_then(|limit| module.migrations.get(..limit));
+            ModuleMigrations { migrations: migrations.unwrap_or(module.migrations), ..*module }
+        };
+        let allowed = |one: &&PlannedMigration| limits.allows(one.module, one.position);
+        Self {
+            modules: self.modules.iter().map(cut).collect(),
+            migrations: self.migrations.iter().filter(allowed).cloned().collect(),
+        }
+    }
+
     /// Lists the modules in their order.
     pub fn modules(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.modules.iter().map(|module| module.module)
@@ -119,8 +185,7 @@ impl Plan {
 
     /// Returns how many migrations each module has.
     pub fn counts(&self) -> BTreeMap<&'static str, i32> {
-        let count = |module: &ModuleMigrations| i32::try_from(module.migrations.len()).unwrap_or(i32::MAX);
-        self.modules.iter().map(|module| (module.module, count(module))).collect()
+        self.modules.iter().map(|module| (module.module, module.newest())).collect()
     }
 
     /// Returns the version of a schema to which everything was applied.
@@ -133,29 +198,49 @@ impl Plan {
     /// # Errors
     /// [`LedgerError`].
     pub fn pending(&self, ledger: &[LedgerRow]) -> Result<Vec<PlannedMigration>, LedgerError> {
-        let mut pending = self.migrations.clone();
+        self.work(ledger, &Limits::default()).map(|work| work.up)
+    }
+
+    /// Compares a ledger with the plan and tells what lies between the schema and the limits.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn work(&self, ledger: &[LedgerRow], limits: &Limits) -> Result<Work, LedgerError> {
+        let mut applied: BTreeMap<&'static str, i32> = self.modules().map(|module| (module, 0)).collect();
+        let mut had = vec![false; self.migrations.len()];
         for row in ledger {
-            if !self.modules.iter().any(|module| module.module == row.module) {
-                continue;
-            }
-            let unknown =
-                || LedgerError::UnknownMigration { module: row.module.clone(), name: row.name.clone() };
-            let at = pending
-                .iter()
-                .position(|one| one.module == row.module && one.position == row.position)
-                .ok_or_else(unknown)?;
-            let planned = pending.remove(at);
-            if planned.migration.name != row.name {
-                return Err(unknown());
-            }
-            if *planned.checksum != *row.checksum {
-                return Err(LedgerError::ChecksumMismatch {
-                    module: row.module.clone(),
-                    name: row.name.clone(),
-                });
+            let Some(count) = applied.get_mut(row.module.as_str()) else { continue };
+            *count += 1;
+            let is_there = |one: &PlannedMigration| one.module == row.module && one.position == row.position;
+            let found = self.migrations.iter().zip(&mut had).find(|(one, _)| is_there(one));
+            match found {
+                Some((one, had)) if one.migration.name == row.name => {
+                    if *one.checksum != *row.checksum {
+                        return Err(LedgerError::ChecksumMismatch {
+                            module: row.module.clone(),
+                            name: row.name.clone(),
+                        });
+                    }
+                    *had = true;
+                }
+                _ => {
+                    return Err(LedgerError::UnknownMigration {
+                        module: row.module.clone(),
+                        name: row.name.clone(),
+                    });
+                }
             }
         }
-        Ok(pending)
+        let mut work = Work { applied, ..Work::default() };
+        for (one, had) in self.migrations.iter().zip(had) {
+            match (limits.allows(one.module, one.position), had) {
+                (true, false) => work.up.push(one.clone()),
+                (false, true) => work.down.push(one.clone()),
+                (true, true) | (false, false) => {}
+            }
+        }
+        work.down.reverse();
+        Ok(work)
     }
 }
 
@@ -217,7 +302,7 @@ mod tests {
         requires: &'static [&'static str],
         migrations: &'static [TenantMigration],
     ) -> ModuleMigrations {
-        ModuleMigrations { module, requires, migrations }
+        ModuleMigrations { module, requires, migrations, serves_from: None }
     }
 
     fn row(plan: &Plan, at: usize) -> LedgerRow {
@@ -264,6 +349,45 @@ mod tests {
         assert_eq!(plan.pending(&[]).unwrap().len(), 2);
         let rest = plan.pending(&[row(&plan, 0)]).unwrap();
         assert_eq!(rest.iter().map(|one| one.migration.name).collect::<Vec<_>>(), ["m0002_b"]);
+    }
+
+    #[test]
+    fn limits_say_what_is_done_and_what_is_undone() {
+        let plan = Plan::new([module("core", &[], TWO), module("dental", &["core"], TWO)]).unwrap();
+        let limits: Limits = "core=1".parse().unwrap();
+        let work = plan.work(&[row(&plan, 0), row(&plan, 1)], &limits).unwrap();
+        assert_eq!(format!("{:?}", work.down), "[core/m0002_b]");
+        assert_eq!(format!("{:?}", work.up), "[dental/m0001_a, dental/m0002_b]");
+        assert_eq!(work.applied, BTreeMap::from([("core", 2), ("dental", 0)]));
+        assert_eq!(plan.upto(&limits).version().to_string(), "1.1.2");
+        assert!(plan.upto(&limits).work(&[row(&plan, 0)], &limits).unwrap().down.is_empty());
+    }
+
+    #[test]
+    fn a_step_outside_of_transactions_is_alone() {
+        const ALONE: &[TenantMigration] = &[TenantMigration {
+            name: "m0001_index",
+            up: |script| script.create_index_concurrently(INDEX),
+            down: Down::Irreversible("a test"),
+        }];
+        const MIXED: &[TenantMigration] = &[TenantMigration {
+            name: "m0001_index",
+            up: |script| {
+                script.sql("SELECT 1");
+                script.create_index_concurrently(INDEX);
+            },
+            down: Down::Irreversible("a test"),
+        }];
+        const INDEX: crate::tenant::outside::ConcurrentIndex = crate::tenant::outside::ConcurrentIndex {
+            name: "ix_a__b",
+            table: "a",
+            on: "(b)",
+            is_unique: false,
+        };
+        let plan = Plan::new([module("core", &[], ALONE)]).unwrap();
+        assert_eq!(plan.migrations()[0].outside, Some(Outside::Index(INDEX)));
+        let mixed = Plan::new([module("core", &[], MIXED)]).map(|_| ()).unwrap_err();
+        assert_eq!(mixed, PlanError::Mixed { module: "core", name: "m0001_index" });
     }
 
     #[test]

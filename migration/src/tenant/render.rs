@@ -4,7 +4,7 @@ use clinicx_types::{id::TenantId, name::SchemaName, uuid::Uuid};
 use sha2::{Digest, Sha256};
 
 use super::{
-    TenantMigration, fences, ledger,
+    Down, TenantMigration, fences, ledger,
     plan::{Plan, PlannedMigration},
     script::{Script, ScriptTarget},
 };
@@ -31,9 +31,22 @@ pub fn whole(plan: &Plan, target: &ScriptTarget) -> String {
 
 /// Writes one migration.
 pub fn one(planned: &PlannedMigration, target: &ScriptTarget) -> String {
+    batch(statements(planned, target))
+}
+
+/// Writes one migration as the statements that it is.
+pub(super) fn statements(planned: &PlannedMigration, target: &ScriptTarget) -> Vec<String> {
     let mut script = Script::new(target.clone());
     (planned.migration.up)(&mut script);
-    batch(script.into_statements())
+    script.into_statements()
+}
+
+/// Writes how one migration is undone; nothing when it can't be.
+pub fn undo(planned: &PlannedMigration, target: &ScriptTarget) -> Option<String> {
+    let Down::Script(down) = planned.migration.down else { return None };
+    let mut script = Script::new(target.clone());
+    down(&mut script);
+    Some(batch(script.into_statements()))
 }
 
 /// Writes the settings of a transaction that changes this tenant's schema.
@@ -45,12 +58,21 @@ pub fn settings(target: &ScriptTarget) -> String {
     )
 }
 
-/// Returns SHA-256 over a migration's script for the placeholder tenant, as hexadecimal digits.
-pub fn checksum(migration: &TenantMigration) -> String {
+/// Returns SHA-256 over a script for the placeholder tenant, as hexadecimal digits.
+pub(super) fn checksum(script: Script) -> String {
+    hex(&Sha256::digest(batch(script.into_statements()).as_bytes()))
+}
+
+/// Writes a migration for the placeholder tenant.
+pub(super) fn for_nobody(migration: &TenantMigration) -> Script {
     let mut script = Script::new(placeholder());
     (migration.up)(&mut script);
-    let digest = Sha256::digest(batch(script.into_statements()).as_bytes());
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    script
+}
+
+/// Writes bytes as hexadecimal digits.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn placeholder() -> ScriptTarget {

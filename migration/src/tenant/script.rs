@@ -10,6 +10,8 @@ use sea_orm::sea_query::{
     PostgresQueryBuilder, SchemaStatementBuilder, TableCreateStatement,
 };
 
+use super::outside::{Backfill, ConcurrentIndex, Outside};
+
 /// The schema in which shared extensions live; an operator class of theirs is named with it.
 pub const EXTENSION_SCHEMA: &str = "extensions";
 
@@ -39,12 +41,14 @@ pub enum Access {
 pub struct Script {
     target: ScriptTarget,
     statements: Vec<String>,
+    outside: Vec<Outside>,
+    contracts: Option<&'static str>,
 }
 
 impl Script {
     /// Begins a script.
     pub fn new(target: ScriptTarget) -> Self {
-        Self { target, statements: Vec::new() }
+        Self { target, statements: Vec::new(), outside: Vec::new(), contracts: None }
     }
 
     /// Creates a table whose rows have `id`, `tenant_id`, `version`, `created_at`, `updated_at` and the given
@@ -66,6 +70,37 @@ impl Script {
     /// Returns for whom the script is written.
     pub fn target(&self) -> &ScriptTarget {
         &self.target
+    }
+
+    /// Adds an index to a table that is in use, without holding up its writers. It is the only step of its migration.
+    pub fn create_index_concurrently(&mut self, index: ConcurrentIndex) {
+        self.step_outside(Outside::Index(index));
+    }
+
+    /// Gives rows that are there a value, by batches. It is the only step of its migration.
+    pub fn backfill(&mut self, backfill: Backfill) {
+        self.step_outside(Outside::Backfill(backfill));
+    }
+
+    /// Says that this migration takes away what programs before this one need, and why that is safe by now: the
+    /// contracting half of expand and contract. Changes nothing of what is written.
+    pub fn contract(&mut self, why: &'static str) {
+        self.contracts = Some(why);
+    }
+
+    /// Returns the step outside of transactions, when there is one.
+    pub fn outside(&self) -> Option<Outside> {
+        self.outside.first().copied()
+    }
+
+    /// Tells whether a step outside of transactions is not alone.
+    pub fn is_mixed(&self) -> bool {
+        !self.outside.is_empty() && self.statements.len() > 1
+    }
+
+    /// Returns why it may take away what older programs need, when it does.
+    pub fn contracts(&self) -> Option<&'static str> {
+        self.contracts
     }
 
     /// Adds an index.
@@ -96,6 +131,11 @@ impl Script {
     /// Returns the statements in their order.
     pub fn into_statements(self) -> Vec<String> {
         self.statements
+    }
+
+    fn step_outside(&mut self, step: Outside) {
+        self.statements.push(step.plain());
+        self.outside.push(step);
     }
 
     fn fenced_table(&mut self, mut table: TableCreateStatement, access: Access, mutable: bool) {

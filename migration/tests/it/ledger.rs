@@ -35,7 +35,7 @@ const FAILING: &[TenantMigration] = &[
 ];
 
 fn plan_with(migrations: &'static [TenantMigration]) -> Plan {
-    let extra = ModuleMigrations { module: "extra", requires: &["core"], migrations };
+    let extra = ModuleMigrations { module: "extra", requires: &["core"], migrations, serves_from: None };
     Plan::new(BASE.into_iter().chain([extra])).unwrap()
 }
 

@@ -12,10 +12,14 @@
 mod attacker;
 mod baseline;
 mod catalog;
+mod drift;
 mod escalation;
 mod fences;
+mod fleet;
 mod functions;
+mod kills;
 mod ledger;
+mod lint;
 mod mending;
 mod poisoned;
 mod roles;

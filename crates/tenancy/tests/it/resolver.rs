@@ -5,9 +5,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use clinicx_tenancy::{Resolver, TenancyError, TenantStatus};
+use clinicx_migration::tenant;
+use clinicx_tenancy::{Module, ModuleRegistry, Resolver, TenancyError, Tenant, TenantStatus};
 use clinicx_testing::TestTenant;
-use clinicx_types::{id::TenantId, name::TenantSlug};
+use clinicx_types::{
+    id::TenantId,
+    module::ModuleFacts,
+    name::{ModuleName, TenantSlug},
+};
 
 use crate::{by, slug};
 
@@ -64,13 +69,44 @@ async fn this_processs_own_change_is_seen_at_once() {
 #[tokio::test]
 async fn a_tenant_behind_the_program_needs_an_upgrade() {
     let test = TestTenant::with_modules(&[]).await;
+    let core = |tenant: &mut Tenant, by: i32| {
+        *tenant.positions.get_mut(&"core".parse::<ModuleName>().unwrap()).unwrap() += by;
+    };
     let mut old = test.tenant.clone();
-    old.schema_version.core -= 1;
+    core(&mut old, -1);
     assert_eq!(resolver(&test).require_served(&old), Err(TenancyError::UpgradeRequired));
     let mut newer = test.tenant.clone();
-    newer.schema_version.core += 1;
+    core(&mut newer, 1);
     assert_eq!(resolver(&test).require_served(&newer), Ok(()));
+    // What another module has too much makes up for nothing.
+    old.positions.insert("dental".parse().unwrap(), 99);
+    old.schema_version.modules += 99;
+    assert_eq!(resolver(&test).require_served(&old), Err(TenancyError::UpgradeRequired));
     let mut alien = test.tenant.clone();
     alien.modules.insert("alien".parse().unwrap());
     assert_eq!(resolver(&test).require_served(&alien), Err(TenancyError::UpgradeRequired));
+}
+
+#[tokio::test]
+async fn tenants_between_the_oldest_and_the_newest_are_served() {
+    let test = TestTenant::with_modules(&[]).await;
+    let newest = tenant::core::MIGRATIONS.newest();
+    let serving = |from: Option<i32>| {
+        let migrations = tenant::ModuleMigrations { serves_from: from, ..tenant::core::MIGRATIONS };
+        let core = Module { name: "core", migrations, facts: ModuleFacts::default() };
+        ModuleRegistry::new([core]).unwrap()
+    };
+    let check = |from: Option<i32>, position: i32, expected: Result<(), TenancyError>| {
+        let mut tenant = test.tenant.clone();
+        tenant.positions.insert("core".parse().unwrap(), position);
+        assert_eq!(serving(from).require_served(&tenant), expected, "{from:?} {position}");
+        assert_eq!(serving(from).is_newest(&tenant), position >= newest);
+    };
+    let refused = || Err(TenancyError::UpgradeRequired);
+    check(None, newest - 1, refused());
+    check(None, newest, Ok(()));
+    check(Some(newest - 2), newest - 3, refused());
+    check(Some(newest - 2), newest - 2, Ok(()));
+    check(Some(newest - 2), newest + 1, Ok(()));
+    check(Some(newest + 7), newest, Ok(()));
 }

@@ -16,7 +16,7 @@ use super::{ModuleMigrations, TenantMigration};
 
 /// The migrations of the module `billing`.
 pub const MIGRATIONS: ModuleMigrations =
-    ModuleMigrations { module: "billing", requires: &["core"], migrations: LIST };
+    ModuleMigrations { module: "billing", requires: &["core"], migrations: LIST, serves_from: None };
 
 const LIST: &[TenantMigration] = &[
     invoices::CREATE_INVOICES,

@@ -9,7 +9,8 @@ mod sealed_text;
 use super::{ModuleMigrations, TenantMigration};
 
 /// The migrations of the module `core`.
-pub const MIGRATIONS: ModuleMigrations = ModuleMigrations { module: "core", requires: &[], migrations: LIST };
+pub const MIGRATIONS: ModuleMigrations =
+    ModuleMigrations { module: "core", requires: &[], migrations: LIST, serves_from: None };
 
 const LIST: &[TenantMigration] = &[
     cross_cutting::M0001,

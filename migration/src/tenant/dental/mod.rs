@@ -19,7 +19,7 @@ use sea_orm::sea_query::{IntoIden, Table, TableCreateStatement};
 
 /// The migrations of the module `dental`.
 pub const MIGRATIONS: ModuleMigrations =
-    ModuleMigrations { module: "dental", requires: &["core"], migrations: LIST };
+    ModuleMigrations { module: "dental", requires: &["core"], migrations: LIST, serves_from: None };
 
 const LIST: &[TenantMigration] = &[
     charts::CREATE_DENTAL_CHARTS,
