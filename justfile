@@ -61,6 +61,14 @@ booking-race:
 access:
     cargo test --package clinicx --test it every_operation_meets_every_caller -- --nocapture
 
+# A fleet of 1,000: status, check of every ledger, ADD COLUMN and CREATE INDEX against a bare script, memory
+bench-fleet:
+    cargo bench --package clinicx-migration --bench fleet
+
+# The runner and PostgreSQL killed at random while a fleet is migrated: every tenant at the target, each step once
+fleet-kills kills="200" tenants="300":
+    FLEET_KILLS={{kills}} FLEET_TENANTS={{tenants}} cargo test --package clinicx-migration --test it kills -- --nocapture
+
 # 32 clients read and write while the service is killed ten times: no answer without its audit row
 audit-completeness answers="10000" kills="10":
     COMPLETENESS_ANSWERS={{answers}} COMPLETENESS_KILLS={{kills}} cargo test --package clinicx --test it completeness -- --nocapture

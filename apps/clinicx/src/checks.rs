@@ -272,11 +272,17 @@ fn closed(
 async fn tenants_behind(platform: &Platform) -> anyhow::Result<Check> {
     let tenants = registry::list_all(&platform.app, &TenantFilter::default()).await?;
     let all = tenants.len();
-    let behind = tenants.iter().filter(|tenant| platform.modules.require_served(tenant).is_err()).count();
-    Ok(if behind == 0 {
-        Check::ok("tenants", format!("{all}, none behind"))
-    } else {
-        Check::failed("tenants", format!("{behind} of {all} are behind"), "run `clinicx migrate tenants`")
+    let behind = tenants.iter().filter(|tenant| !platform.modules.is_newest(tenant)).count();
+    let unserved = tenants.iter().filter(|tenant| platform.modules.require_served(tenant).is_err()).count();
+    const MEND: &str = "run `clinicx fleet migrate`";
+    Ok(match (behind, unserved) {
+        (0, _) => Check::ok("tenants", format!("{all}, none behind")),
+        (_, 0) => Check::ok("tenants", format!("{all}, {behind} behind, all of them served")),
+        // The others are served meanwhile.
+        (_, unserved) if unserved < all => {
+            Check::warning("tenants", format!("{unserved} of {all} are too old to be served"), MEND)
+        }
+        _ => Check::failed("tenants", format!("all {all} are too old to be served"), MEND),
     })
 }
 

@@ -10,6 +10,7 @@ pub mod cli;
 pub mod config;
 mod dev;
 pub mod extension;
+pub mod fleet_status;
 pub mod gatekeeper;
 pub mod jobs;
 pub mod key_check;

@@ -57,6 +57,7 @@ fn http(slot: &Slot) -> Vec<HttpModule> {
         routes::totp::module(slot),
         routes::break_glass::module(slot),
         routes::platform_tenants::module(slot),
+        routes::platform_migrations::module(slot),
         routes::settings::module(slot),
         routes::jobs::module(slot),
         routes::platform_users::module(slot),

@@ -77,7 +77,7 @@ fn next_step(error: &impl DomainError) -> Option<String> {
         "retention_not_over" => "--force does not wait for that",
         "not_configured" => "set database.migrator_url",
         "tenant_maintenance" => "try again in a moment",
-        "tenant_upgrade_required" => "`clinicx migrate tenants` does that",
+        "tenant_upgrade_required" => "`clinicx fleet migrate` does that",
         _ => return None,
     };
     Some(step.to_owned())

@@ -6,18 +6,19 @@ use clap::Subcommand;
 use clinicx_migration::{
     fence, system,
     tenant::{
-        Subject, baseline,
-        fleet::{self, TenantResult},
+        Subject,
+        apply::Fences,
+        baseline,
+        fleet::{self, RunOptions, Share, TenantResult},
     },
 };
 use clinicx_tenancy::registry::{self, TenantFilter};
 use clinicx_types::name::{ModuleName, TenantSlug};
 use serde::Serialize;
 
-use super::{Failed, Outcome, Output};
+use super::{Failed, Outcome, Output, fleet::migrate::carry_out};
 use crate::{
     config::Config,
-    key_check,
     logins::Logins,
     said::said,
     wiring::{self, Platform},
@@ -161,7 +162,7 @@ async fn tenant_states(platform: &Platform) -> Result<Vec<TenantState>, Failed> 
         slug: tenant.slug.to_string(),
         status: tenant.status.to_string(),
         schema_version: tenant.schema_version.to_string(),
-        state: if platform.modules.require_served(&tenant).is_ok() { "up to date" } else { "behind" },
+        state: if platform.modules.is_newest(&tenant) { "up to date" } else { "behind" },
     });
     Ok(states.collect())
 }
@@ -258,27 +259,31 @@ async fn tenants(
     only: &[TenantSlug],
     output: &Output,
 ) -> Result<Outcome, Failed> {
+    let options = RunOptions {
+        only: only.iter().map(ToString::to_string).collect(),
+        concurrency: concurrency.min(fleet::MAX_CONCURRENCY),
+        // Whoever asks for all at once wants to see all that is wrong at once.
+        halt_at: Share::EVERYTHING,
+        fences: Fences::Always,
+        ..RunOptions::new(PlatformScope::system("migrate tenants").next_id())
+    };
     let platform = Platform::open_current(config).await?;
-    key_check::establish(platform.tenancy()?, &platform.data_keys).await?;
-    let adopted = key_check::adopt(platform.tenancy()?, &platform.data_keys).await?;
-    if adopted > 0 {
-        output.note(&format!(
-            "{adopted} tenants have got a data key; `clinicx keys rotate --all` gives them new ones"
-        ));
-    }
-    let login = wiring::owner_login(platform.logins.migrator()?, &platform.roles);
-    let standings = fleet::standings(&platform.app, platform.modules.plan()).await?;
-    require_known(only, standings.iter().map(|standing| standing.slug.as_str()))?;
-    let wanted = |slug: &str| only.is_empty() || only.iter().any(|one| one.as_str() == slug);
-    let subjects: Vec<_> =
-        standings.into_iter().filter(|one| wanted(&one.slug)).map(|one| one.subject).collect();
-    let progress = output.bar(subjects.len(), "tenants");
-    let results =
-        fleet::migrate_all(&login, platform.modules.plan(), subjects, concurrency, |_| progress.step()).await;
-    progress.finish();
+    let mut reports: Vec<TenantReport> = Vec::new();
+    let report = carry_out(&platform, &options, output, |result| reports.push(result.into())).await;
+    let standings = fleet::standings(&platform.app, platform.modules.plan()).await;
     platform.close().await;
-    let failed = results.iter().filter(|result| result.result.is_err()).count();
-    let reports: Vec<TenantReport> = results.iter().map(TenantReport::from).collect();
+    let (report, standings) = (report?, standings?);
+    // Those for whom nothing could be begun are named as well.
+    for undone in report.undone.iter().filter(|undone| undone.state != "failed") {
+        let standing = standings.iter().find(|one| one.subject.tenant_id == undone.tenant_id);
+        reports.push(TenantReport {
+            schema: standing.map_or_else(|| undone.slug.clone(), |one| one.subject.schema.to_string()),
+            applied: 0,
+            schema_version: None,
+            error: undone.error.clone().or_else(|| Some("not begun".to_owned())),
+        });
+    }
+    let failed = reports.iter().filter(|report| report.error.is_some()).count();
     let changed = reports.iter().filter(|report| report.applied > 0).count();
     output.note(&format!("{} tenants, {changed} brought forward, {failed} failed", reports.len()));
     if output.is_json() {

@@ -5,6 +5,7 @@ pub mod config;
 pub mod dev;
 pub mod doctor;
 pub mod flag;
+pub mod fleet;
 pub mod keys;
 pub mod migrate;
 pub mod openapi;
@@ -64,6 +65,9 @@ pub enum Command {
     /// Manage tenants
     #[command(subcommand)]
     Tenant(tenant::TenantCommand),
+    /// Migrate, watch and compare all tenants together
+    #[command(subcommand)]
+    Fleet(fleet::FleetCommand),
     /// Manage users
     #[command(subcommand)]
     User(user::UserCommand),
@@ -112,6 +116,7 @@ pub async fn run(cli: Cli, extensions: Extensions) -> Result<Outcome, Failed> {
         Command::Doctor => doctor::run(config, &output).await,
         Command::Migrate(command) => migrate::run(config, command, &output).await,
         Command::Tenant(command) => tenant::run(config, command, &output).await,
+        Command::Fleet(command) => fleet::run(config, command, &output).await,
         Command::Audit(command) => audit::run(config, command, &output).await,
         Command::User(command) => user::run(config, command, &output).await,
         Command::Keys(command) => keys::run(config, command, &output).await,

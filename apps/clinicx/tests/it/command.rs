@@ -429,13 +429,15 @@ async fn an_interrupted_service_ends_well() {
 fn every_command_explains_itself() {
     let program = Program::new();
     let help = program.run(&["--help"]);
-    for command in ["dev", "serve", "doctor", "openapi", "migrate", "tenant", "user", "audit", "completions"]
+    for command in
+        ["dev", "serve", "doctor", "openapi", "migrate", "tenant", "fleet", "user", "audit", "completions"]
     {
         assert!(help.expect(0).stdout.contains(&format!("\n  {command} ")), "{command}");
         program.run(&[command, "--help"]).expect(0);
     }
     for (group, commands) in [
         ("migrate", &["system", "tenants", "status"][..]),
+        ("fleet", &["migrate", "status", "drift", "ring", "pin", "unpin"]),
         ("tenant", &["create", "list", "show", "suspend", "resume", "archive", "restore", "purge"]),
         ("user", &["create", "grant", "reset-password", "reset-totp"]),
         ("audit", &["checkpoint", "verify", "public-key", "prove", "prune"]),

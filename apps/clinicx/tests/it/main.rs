@@ -29,6 +29,7 @@ mod dental;
 mod dev;
 mod document;
 mod fiscal_year;
+mod fleet;
 mod housekeeping;
 mod isolation;
 mod jobs;

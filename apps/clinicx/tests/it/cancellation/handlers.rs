@@ -244,6 +244,7 @@ impl Bench {
             }
             "list_own_feature_flags" => bearing(request, &self.administrator),
             "list_platform_audit_logs"
+            | "get_fleet_status"
             | "list_configurations"
             | "get_configuration"
             | "unset_configuration"
