@@ -349,10 +349,7 @@ pub fn lock_statement(schema: &SchemaName) -> String {
 
 /// Writes the statement that tells, as `migrating`, whether somebody holds the migration lock of a schema.
 pub fn look_statement(schema: &SchemaName) -> String {
-    format!(
-        "SELECT NOT pg_catalog.pg_try_advisory_xact_lock_shared({}) AS migrating",
-        lock_key(schema)
-    )
+    format!("SELECT NOT pg_catalog.pg_try_advisory_xact_lock_shared({}) AS migrating", lock_key(schema))
 }
 
 /// Writes the key of the migration lock of one schema.
