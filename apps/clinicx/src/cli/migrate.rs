@@ -12,7 +12,10 @@ use clinicx_migration::{
         fleet::{self, RunOptions, Share, TenantResult},
     },
 };
-use clinicx_tenancy::registry::{self, TenantFilter};
+use clinicx_tenancy::{
+    PlatformScope,
+    registry::{self, TenantFilter},
+};
 use clinicx_types::name::{ModuleName, TenantSlug};
 use serde::Serialize;
 

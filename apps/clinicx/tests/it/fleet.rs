@@ -12,7 +12,7 @@ use std::{
 
 use clinicx::{
     config::Config,
-    extension::{Extension, Extensions},
+    extension::{Extension, Extensions, no_jobs},
     provision,
     wiring::{self, Platform},
 };
@@ -62,7 +62,7 @@ fn extended(config: &Config, migrations: usize, serves_from: Option<i32>) -> Con
         serves_from,
     };
     let module = Module { name: "late", migrations, facts: ModuleFacts::default() };
-    let extension = Extension { module, routes: |_| Vec::new(), sealed_columns: &[] };
+    let extension = Extension { module, routes: |_| Vec::new(), sealed_columns: &[], jobs: no_jobs };
     Config { extensions: Extensions::new([extension]), ..config.clone() }
 }
 

@@ -58,7 +58,12 @@ fn jobs(_: &Platform, set: JobSet) -> anyhow::Result<JobSet> {
 const COUNTING: Extension = Extension {
     module: Module {
         name: "counting",
-        migrations: ModuleMigrations { module: "counting", requires: &["core"], migrations: &[], serves_from: None },
+        migrations: ModuleMigrations {
+            module: "counting",
+            requires: &["core"],
+            migrations: &[],
+            serves_from: None,
+        },
         facts: ModuleFacts { permissions: &[], events: &[], flags: &[], configurations: &[] },
     },
     routes: |_| Vec::new(),
