@@ -32,7 +32,7 @@ async fn a_server_of_ones_own_is_gone_with_its_folder_when_it_is_dropped() {
          WHERE name IN ('fsync', 'full_page_writes', 'synchronous_commit', 'max_connections')",
     )
     .await;
-    assert_eq!(settings, "fsync=off full_page_writes=off max_connections=400 synchronous_commit=off");
+    assert_eq!(settings, "fsync=off full_page_writes=off max_connections=600 synchronous_commit=off");
     drop(server);
     assert!(!folder.exists());
 }

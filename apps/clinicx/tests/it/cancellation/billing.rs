@@ -24,6 +24,9 @@ use super::{
     paths::{Answer, Path, Subject, Work, no_query, page, path},
 };
 
+/// The one set of settings that a clinic has.
+pub(super) const SETTINGS: Subject = Subject::Billing(Thing::Settings);
+
 /// Operations that refuse to work without an `Idempotency-Key`.
 pub(super) const NEED_A_KEY: &[&str] =
     &["create_payment", "allocate_payment", "release_payment", "refund_payment"];

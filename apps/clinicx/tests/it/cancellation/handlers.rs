@@ -30,6 +30,9 @@ use crate::{
     support::{OPERATOR, PASSWORD, configuration},
 };
 
+/// No operation awaits as often.
+const MOST_AWAITS: usize = 10_000;
+
 /// Sends a request to the service inside this process and reads the answer to its end.
 pub(super) type Ask = Box<dyn Fn(TestRequest) -> LocalBoxFuture<'static, (u16, String)>>;
 
@@ -128,6 +131,10 @@ impl Bench {
                     self.figures.drops += 1;
                     continue;
                 };
+                // What was dropped goes on: it may change the clinic's one set of settings after they were read.
+                if status == 412 && path.subject == billing::SETTINGS && poll < MOST_AWAITS {
+                    continue;
+                }
                 assert!((200..300).contains(&status), "{}: {status} {text}", facts.id);
                 self.figures.ended += 1;
                 self.figures.wrong_tenant += usize::from(text.contains(&*self.clinics[1].canary));
