@@ -120,6 +120,17 @@ async fn the_document_and_its_page_are_served_by_the_program() {
     for file in ["swagger-ui-bundle.js", "swagger-ui.css", "swagger-initializer.js"] {
         let found = client.send(TestRequest::get().uri(&format!("/docs/{file}"))).await;
         assert_eq!(found.status, 200, "{file}");
+        assert_eq!(found.header("content-encoding"), None, "{file}");
+    }
+    for (accepted, encoding) in [("gzip, deflate, br", Some("gzip")), ("gzip;q=0", None), ("br", None)] {
+        let script = TestRequest::get().uri("/docs/swagger-ui-bundle.js");
+        let script = client.send(script.insert_header((header::ACCEPT_ENCODING, accepted))).await;
+        assert_eq!(
+            (script.status.as_u16(), script.header("content-encoding")),
+            (200, encoding),
+            "{accepted}"
+        );
+        assert_eq!(script.text.contains("SwaggerUIBundle"), encoding.is_none(), "{accepted}");
     }
     let settings = client.send(TestRequest::get().uri("/docs/swagger-initializer.js")).await;
     assert!(settings.text.contains("/openapi.json"), "{}", settings.text);

@@ -1,6 +1,6 @@
 //! The OpenAPI document, a page to read it on, and what each code of a problem means.
 
-use std::sync::Arc;
+mod viewer;
 
 use actix_web::{
     HttpRequest,
@@ -9,7 +9,6 @@ use actix_web::{
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde::Serialize;
-use utoipa_swagger_ui::Config;
 
 use crate::{error::ApiError, headers, idempotency, kit::Kit, reply::Reply, serve};
 
@@ -39,13 +38,8 @@ pub(crate) fn configure(kit: &Kit, config: &mut ServiceConfig) {
         let reply = Reply::no_content().with_status(StatusCode::PERMANENT_REDIRECT);
         Ok(reply.with_header(header::LOCATION, "/docs/"))
     });
-    // Nothing is looked up elsewhere: no validator badge, and tokens are not remembered.
-    let viewer = Arc::new(Config::new(["/openapi.json"]).validator_url("none").try_it_out_enabled(true));
-    page(kit, config, "/docs/{file:.*}", move |request, _| {
-        let file = request.match_info().query("file");
-        let found = utoipa_swagger_ui::serve(file, Arc::clone(&viewer)).map_err(ApiError::internal)?;
-        let found = found.ok_or_else(ApiError::not_found)?;
-        Ok(Reply::content(found.content_type, found.bytes.into_owned())
+    page(kit, config, "/docs/{file:.*}", |request, _| {
+        Ok(viewer::file(request, request.match_info().query("file"))?
             .with_header(header::CACHE_CONTROL, "no-cache")
             .with_header(header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
     });
