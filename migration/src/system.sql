@@ -142,8 +142,9 @@ SELECT 'pg_catalog', NULL, 'session_function', CAST(p.proname AS text) || ' '
     || CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE CAST(pg_catalog.pg_get_userbyid(g.grantee) AS text) END
 FROM pg_catalog.pg_proc AS p
 CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS g
-WHERE p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
-    AND p.proname ~ '^(pg_notify|pg_(try_)?advisory_(lock|unlock).*)$'
+WHERE ((p.pronamespace = 'pg_catalog'::pg_catalog.regnamespace
+        AND p.proname ~ '^(pg_notify|setseed|pg_(try_)?advisory_(lock|unlock).*)$')
+    OR (p.pronamespace = pg_catalog.to_regnamespace('extensions') AND p.proname = 'set_limit'))
     AND g.grantee <> p.proowner
     AND (g.grantee = 0 OR pg_catalog.pg_get_userbyid(g.grantee) NOT IN ($1, $3, $4, $6))
 

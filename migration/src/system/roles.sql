@@ -393,7 +393,8 @@ BEGIN
                 OR p.oid = 'set_config(text, text, boolean)'::regprocedure
                 -- What a SELECT of one tenant would leave on the connection of the next, or tell whoever listens.
                 OR (p.pronamespace = 'pg_catalog'::regnamespace
-                    AND p.proname ~ '^(pg_notify|pg_(try_)?advisory_(lock|unlock).*)$')
+                    AND p.proname ~ '^(pg_notify|setseed|pg_(try_)?advisory_(lock|unlock).*)$')
+                OR (p.pronamespace = 'extensions'::regnamespace AND p.proname = 'set_limit')
                 -- A large object belongs to no schema: no fence stands around it, and its owner can't be dropped.
                 OR (p.pronamespace = 'pg_catalog'::regnamespace AND p.proname ~ '^lo(_|read$|write$)'))
     LOOP

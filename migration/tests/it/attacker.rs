@@ -152,6 +152,8 @@ async fn a_tenants_role_learns_nothing_of_what_others_do_and_tells_them_nothing(
         "SELECT pg_try_advisory_lock(1)".to_owned(),
         "SELECT pg_advisory_lock_shared(1, 2)".to_owned(),
         "SELECT pg_advisory_unlock_all()".to_owned(),
+        "SELECT setseed(0.5)".to_owned(),
+        "SELECT extensions.set_limit(0.9)".to_owned(),
         // A rule of this view calls set_config.
         "UPDATE pg_settings SET setting = 'public' WHERE name = 'search_path'".to_owned(),
         format!(

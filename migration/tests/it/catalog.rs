@@ -336,6 +336,11 @@ async fn the_systems_own_roles_and_rights_are_checked_too() {
             "large_objects",
         ),
         (
+            "GRANT EXECUTE ON FUNCTION extensions.set_limit(real) TO PUBLIC",
+            "REVOKE EXECUTE ON FUNCTION extensions.set_limit(real) FROM PUBLIC",
+            "session_function",
+        ),
+        (
             "GRANT CREATE ON SCHEMA extensions TO clinicx_owner",
             "REVOKE CREATE ON SCHEMA extensions FROM clinicx_owner",
             "others_may_create",
