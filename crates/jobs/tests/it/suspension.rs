@@ -1,6 +1,7 @@
 //! Tenants that are not served wait, and lose no try by it.
 
 use clinicx_jobs::{JobSet, JobState};
+use clinicx_types::name::ModuleName;
 use serde_json::json;
 
 use crate::support::{Gated, GatedInTenant, Quick, World, by, name_of};
@@ -62,12 +63,17 @@ async fn a_tenant_that_is_being_migrated_or_is_behind_is_let_be() {
         .await;
     };
     put_back().await;
-    world.meddle("UPDATE public.tenants SET schema_version = '1.1.0'").await;
+    let core = ModuleName::parse("core").unwrap();
+    let at = async |position: i32| {
+        let statement =
+            format!("UPDATE public.tenant_modules SET schema_version = {position} WHERE module = 'core'");
+        world.meddle(&statement).await;
+    };
+    at(1).await;
     world.meddle("UPDATE public.jobs SET run_after = now(), started_at = NULL").await;
     drop(migrator);
     put_back().await;
-    let version = tenant.tenant.schema_version;
-    world.meddle(&format!("UPDATE public.tenants SET schema_version = '{version}'")).await;
+    at(tenant.tenant.position(&core)).await;
     world.meddle("UPDATE public.jobs SET run_after = now()").await;
     assert_eq!(world.until(id, JobState::Succeeded).await.attempts, 1);
     runner.end().await;
