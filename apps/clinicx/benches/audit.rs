@@ -6,7 +6,9 @@
 //! With the audit: a read's answer waits for its row, a booking has its row in its own transaction, and what a turn has
 //! left is sealed into the log before the turn is over. Without: the gatekeeper takes no row of a read, and a
 //! change sends its outbox row alone (the feature `unaudited` of clinicx-persistence).
-//! `CLINICX_BENCH_ROUNDS` sets another number of turns than 12, `CLINICX_BENCH_TURN_MS` another length than 1,500.
+//! `CLINICX_BENCH_ROUNDS` sets another number of turns than 12, `CLINICX_BENCH_TURN_MS` another length than 1,500,
+//! `CLINICX_BENCH_CLIENTS` another number of clients than 32. With few clients it is the wait for the disk that counts,
+//! with many the work for each row.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a benchmark that can't go on has failed")]
@@ -45,8 +47,8 @@ const OPERATOR: (&str, &str) = ("operator@bench.example", "correct horse battery
 const PASSWORD: &str = "a quite good passphrase";
 /// Tenants of each service.
 const TENANTS: usize = 4;
-/// Clients at a time.
-const CLIENTS: usize = 16;
+/// Clients at a time, unless told otherwise.
+const CLIENTS: u32 = 32;
 const PATIENTS: usize = 50;
 /// How often the service with the audit seals within a turn.
 const SEAL_EVERY: Duration = Duration::from_millis(500);
@@ -94,6 +96,7 @@ fn setting(name: &str, usual: u32) -> u32 {
 async fn run() {
     let rounds = setting("CLINICX_BENCH_ROUNDS", 12);
     let turn = Duration::from_millis(setting("CLINICX_BENCH_TURN_MS", 1_500).into());
+    let clients = setting("CLINICX_BENCH_CLIENTS", CLIENTS);
     let folder = env::temp_dir().join(format!("clinicx-audit-{}", std::process::id()));
     let server = Server::start(Options::new(&folder)).await.unwrap();
     let on = Side::start(&server, &folder, "audited").await;
@@ -102,7 +105,7 @@ async fn run() {
     let fsync: String = sqlx::query_scalar("SHOW fsync").fetch_one(&mut database).await.unwrap();
     assert_eq!(fsync, "on");
     println!(
-        "{TENANTS} tenants of each service, {CLIENTS} clients, {rounds} turns of {turn:?} each, fsync {fsync}, over HTTP"
+        "{TENANTS} tenants of each service, {clients} clients, {rounds} turns of {turn:?} each, fsync {fsync}, over HTTP"
     );
     let mut held = true;
     for operation in [Operation::PointRead, Operation::Booking] {
@@ -216,7 +219,7 @@ impl Side {
     /// Lets the clients ask for a while; what they have left is sealed within the time that counts.
     async fn turn(&self, operation: Operation, length: Duration) -> Given {
         let started = Instant::now();
-        let asking = (0..CLIENTS).map(|_| {
+        let asking = (0..setting("CLINICX_BENCH_CLIENTS", CLIENTS)).map(|_| {
             let (clinics, next) = (Arc::clone(&self.clinics), Arc::clone(&self.next));
             tokio::spawn(async move {
                 let mut answers = 0_u32;

@@ -28,7 +28,7 @@ use crate::{
 const WRITERS: usize = 2;
 /// How long a batch waits for further rows while several come at a time: a flush and a statement for more of them costs
 /// all requests less than they wait.
-const GATHER: Duration = Duration::from_millis(3);
+const GATHER: Duration = Duration::from_millis(1);
 /// The first and the longest pause before rows are tried again whose answers have been given already.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
