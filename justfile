@@ -49,7 +49,7 @@ bench-modules:
 bench-provisioning:
     cargo bench --package clinicx-tenancy --bench provisioning
 
-# Provisioning, a point read and the first page of tenants with 1,000 tenants against 10
+# Provisioning, a point read of the same ten and the first page of tenants, with 1,000 tenants against 10
 bench-tenants:
     cargo bench --package clinicx --bench tenants
 
