@@ -76,14 +76,7 @@ impl Subject {
         }
         match self {
             Self::Tenant(target) => {
-                let schema = target.schema.quoted();
-                if planted(Bug::PublicOnPath) {
-                    sql.set(format_args!("search_path TO public, {schema}, pg_temp"));
-                } else if planted(Bug::TemporaryFirst) {
-                    sql.set(format_args!("search_path TO pg_temp, {schema}"));
-                } else {
-                    sql.set(format_args!("search_path TO {schema}, pg_temp"));
-                }
+                sql.set(format_args!("search_path TO {}", path(&target.schema.quoted())));
                 sql.set(format_args!("app.current_tenant TO '{}'", target.tenant_id));
                 sql.limits(&terms.timeouts);
                 let name = format!("clinicx:{}", target.schema.as_str());
@@ -101,6 +94,32 @@ impl Subject {
             }
         }
         sql.text
+    }
+
+    /// Returns a query that fails when role, tenant or search path are no longer those that were applied; `None` where
+    /// no tenant is. The name that it asks for then can be no setting's, so that the error is one of ours (42704).
+    pub(crate) fn proof(&self) -> Option<String> {
+        let Self::Tenant(target) = self else { return None };
+        let role = target.role.as_ref().map_or("none", |role| role.as_str());
+        Some(format!(
+            "SELECT CASE WHEN pg_catalog.current_setting('role') OPERATOR(pg_catalog.=) '{role}' \
+             AND pg_catalog.current_setting('app.current_tenant') OPERATOR(pg_catalog.=) '{}' \
+             AND pg_catalog.current_setting('search_path') OPERATOR(pg_catalog.=) '{}' \
+             THEN '' ELSE pg_catalog.current_setting('changed hands') END",
+            target.tenant_id,
+            path(target.schema.as_str())
+        ))
+    }
+}
+
+/// Writes a tenant's search path. PostgreSQL shows it as it was set, without the quotes that a schema's name needs not.
+fn path(schema: &str) -> String {
+    if planted(Bug::PublicOnPath) {
+        format!("public, {schema}, pg_temp")
+    } else if planted(Bug::TemporaryFirst) {
+        format!("pg_temp, {schema}")
+    } else {
+        format!("{schema}, pg_temp")
     }
 }
 
@@ -187,6 +206,17 @@ mod tests {
         let text = tenant("tenant_x").settings(Reach::Transaction, &terms);
         assert!(text.starts_with("SET LOCAL SESSION AUTHORIZATION \"clinicx_app\"; "));
         assert!(text.split("; ").all(|part| part.starts_with("SET LOCAL ")), "{text}");
+    }
+
+    #[test]
+    fn a_proof_names_role_tenant_and_path() {
+        let proof = tenant("tenant_x").proof().unwrap();
+        for part in
+            ["'tenant_x' AND", "'00000000-0000-0000-0000-000000000001' AND", "'tenant_x, pg_temp' THEN"]
+        {
+            assert!(proof.contains(part), "{proof}");
+        }
+        assert_eq!(Subject::System.proof(), None);
     }
 
     #[test]

@@ -15,8 +15,11 @@ use super::{Pool, open::Backend, share::SharePermit};
 use crate::{
     options::ApplyMode,
     subject::{Reach, SYSTEM_SEARCH_PATH, Subject},
-    trouble::{Trouble, is_answer, is_lost, is_stale_plan},
+    trouble::{Trouble, is_answer, is_lost, is_stale_plan, sqlstate},
 };
+
+/// What PostgreSQL answers to a [`Subject::proof`] that fails: undefined_object.
+const CHANGED_HANDS: &str = "42704";
 
 /// A connection to PostgreSQL and what the pool knows of it.
 pub(super) struct Connection {
@@ -166,12 +169,23 @@ impl Lease {
     ///
     /// A COMMIT of an aborted transaction answers ROLLBACK, which the driver does not tell from success. The
     /// command before it fails in an aborted transaction, and then PostgreSQL does not run the COMMIT at all.
+    ///
+    /// Nor does it when the connection has come to serve somebody else by then: code that was planted in a table's
+    /// expressions runs with its writes, and the next one would find the connection as that code has left it.
     pub(crate) async fn commit(mut self) -> Result<(), sqlx::Error> {
-        let committed = self.simple("SET CONSTRAINTS ALL IMMEDIATE; COMMIT".to_owned()).await;
+        let proof = self.connection.tag.as_ref().and_then(|subject| subject.proof());
+        let proof = proof.map(|proof| format!("; {proof}")).unwrap_or_default();
+        let committed = self.simple(format!("SET CONSTRAINTS ALL IMMEDIATE{proof}; COMMIT")).await;
         match committed {
             Ok(()) => {
                 self.park();
                 Ok(())
+            }
+            Err(error) if !proof.is_empty() && sqlstate(&error).as_deref() == Some(CHANGED_HANDS) => {
+                tracing::error!(
+                    "a transaction came to its end for somebody else: rolled back, its connection closed"
+                );
+                Err(error)
             }
             Err(error) => Err(self.recover(error, true).await),
         }

@@ -218,3 +218,38 @@ async fn what_would_change_the_session_is_refused() {
         pair.check(0).await;
     }
 }
+
+/// Code in a table's expression runs with the writes of whoever is served, and may set what the service sets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_makes_the_connection_somebody_elses_is_rolled_back() {
+    for pair in pairs().await {
+        let (mine, other) = (&pair.world.tenants[0], &pair.world.tenants[1]);
+        let (schema, theirs, id) = (mine.schema.as_str(), other.schema.as_str(), other.tenant_id);
+        let planted = format!(
+            "CREATE FUNCTION public.{schema}_planted(text) RETURNS boolean LANGUAGE plpgsql AS $f$ BEGIN
+                 CASE $1
+                     WHEN 'path' THEN EXECUTE 'SET search_path TO {theirs}, pg_temp';
+                     WHEN 'tenant' THEN EXECUTE 'SET app.current_tenant TO ''{id}''';
+                     WHEN 'role' THEN EXECUTE 'RESET ROLE; SET ROLE {theirs}';
+                     WHEN 'all' THEN EXECUTE 'SET search_path TO {theirs}, pg_temp; SET app.current_tenant TO ''{id}'';
+                         RESET ROLE; SET ROLE {theirs}';
+                     ELSE NULL;
+                 END CASE;
+                 RETURN true; END $f$;
+             ALTER TABLE {schema}.notes ADD CHECK (public.{schema}_planted(body))"
+        );
+        crate::support::run(&mut pair.world.superuser().await, &planted).await;
+        let write = |body: &str| sql(&format!("UPDATE notes SET body = '{body}' WHERE number = 30"));
+        for (number, body) in (1..).zip(["path", "tenant", "role", "all"]) {
+            let tx = pair.a.begin().await.unwrap();
+            tx.execute_raw(write(body)).await.unwrap();
+            let refused = tx.commit().await.unwrap_err();
+            assert_eq!(Failure::of(&refused).kind, FailureKind::Internal, "{body}: {refused:?}");
+            pair.check(number).await;
+        }
+        let tx = pair.a.begin().await.unwrap();
+        tx.execute_raw(write(schema)).await.unwrap();
+        tx.commit().await.unwrap();
+        pair.check(4).await;
+    }
+}
