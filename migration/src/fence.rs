@@ -13,6 +13,10 @@ use crate::{
 
 /// The query behind [`check`]: one row for each gap.
 const QUERY: &str = include_str!("fence.sql");
+/// The query behind both: one row for each piece of code that tables call and should not.
+const PLANTED_QUERY: &str = include_str!("planted.sql");
+/// The schemas of the system that it looks at.
+const SYSTEM_SCHEMAS: &str = "public,provisioning,extensions,pg_catalog";
 /// What the query has of a tenant.
 const TERMS: Terms = Terms { id: "t.id", role: "t.schema", owner: "$2" };
 /// The queries behind [`check_system`]: one row for each gap.
@@ -31,6 +35,13 @@ pub struct Gap {
     pub gap: String,
     /// The constraint, index or grantee at fault, where there is one.
     pub detail: Option<String>,
+}
+
+impl Gap {
+    /// Tells whether a well-kept server can have it, such as a login for its standby: it is named, and nothing more.
+    pub fn is_hint(&self) -> bool {
+        self.gap == "login_replicates"
+    }
 }
 
 impl std::fmt::Display for Gap {
@@ -67,7 +78,13 @@ pub async fn check(
     ];
     let statement =
         Statement::from_sql_and_values(DbBackend::Postgres, predicate::fill(QUERY, &TERMS), values);
-    db.query_all(statement).await.map_err(|error| DatabaseFailure::of("check the fences", &error))
+    let failed = |error| DatabaseFailure::of("check the fences", &error);
+    let mut gaps: Vec<Gap> = db.query_all(statement).await.map_err(failed)?;
+    let schema = Value::from(schema.map(|schema| schema.as_str().to_owned()));
+    let statement = Statement::from_sql_and_values(DbBackend::Postgres, PLANTED_QUERY, [schema]);
+    gaps.extend(db.query_all::<Gap>(statement).await.map_err(failed)?);
+    gaps.sort();
+    Ok(gaps)
 }
 
 /// Lists the gaps in the system's roles and rights. Reads the catalog alone, so that any login may ask.
@@ -82,9 +99,12 @@ pub async fn check_system(db: &impl SystemExecutor, names: &RoleNames) -> Result
     let mut routines = values.to_vec();
     routines.push(Value::from(JsonValue::Array(texts)));
     let mut gaps: Vec<Gap> = Vec::new();
-    for (query, values) in
-        [(SYSTEM_QUERY, values.to_vec()), (ROUTINE_QUERY, routines), (SERVER_QUERY, values.to_vec())]
-    {
+    for (query, values) in [
+        (SYSTEM_QUERY, values.to_vec()),
+        (ROUTINE_QUERY, routines),
+        (SERVER_QUERY, values.to_vec()),
+        (PLANTED_QUERY, vec![Value::from(SYSTEM_SCHEMAS)]),
+    ] {
         let statement = Statement::from_sql_and_values(DbBackend::Postgres, query, values);
         gaps.extend(
             db.query_all(statement).await.map_err(|error| DatabaseFailure::of("check the roles", &error))?,

@@ -13,8 +13,8 @@ WITH tenant AS (
 ),
 relation AS (
     SELECT t.id, t.schema, t.namespace, t.role_id, t.owner_id,
-           c.oid AS relation_id, CAST(c.relname AS text) AS relation, c.relkind, c.relowner, c.relacl,
-           c.relrowsecurity, c.relforcerowsecurity, c.reloptions
+           c.oid AS relation_id, CAST(c.relname AS text) AS relation, c.relkind, c.relpersistence, c.relowner,
+           c.relacl, c.relrowsecurity, c.relforcerowsecurity, c.reloptions
     FROM tenant AS t
     JOIN pg_catalog.pg_class AS c ON c.relnamespace = t.namespace
 ),
@@ -109,6 +109,12 @@ SELECT t.schema, t.relation, 'tenant_check', NULL
 FROM tenant_table AS t
 WHERE NOT EXISTS (
     SELECT FROM pg_catalog.pg_constraint AS k WHERE k.conrelid = t.relation_id AND {is_check})
+
+-- It is empty after a crash, and its rows are in no backup of the log.
+UNION ALL
+SELECT schema, relation, 'unlogged', NULL
+FROM tenant_table
+WHERE relpersistence = 'u'
 
 UNION ALL
 SELECT schema, relation, 'row_security_not_enabled', NULL

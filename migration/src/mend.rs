@@ -72,6 +72,21 @@ fn of_server(gap: &str, place: &str, detail: &str) -> Option<String> {
         "role_bypasses_row_security" => format!("ALTER ROLE {} NOBYPASSRLS", quoted(detail)),
         "audit_default" => format!("ALTER TABLE {place} {}", audit_default(detail)),
         "definer_function" => format!("DROP ROUTINE {place}({detail})"),
+        "function_in_reach" => {
+            format!("REVOKE EXECUTE ON ROUTINE {place}{first} FROM {} CASCADE", role(last))
+        }
+        "extension_in_reach" if matches!(place, "\"pg_catalog\"" | "\"extensions\"") => {
+            format!("DROP EXTENSION {}", quoted(first))
+        }
+        "extension_in_reach" => format!("REVOKE USAGE ON SCHEMA {place} FROM {} CASCADE", role(last)),
+        "cast" => format!("DROP CAST ({detail})"),
+        "operator" => format!("DROP OPERATOR {detail}"),
+        "operator_class" => format!("DROP OPERATOR CLASS {detail}"),
+        "login_replicates" => format!("ALTER ROLE {} NOREPLICATION", quoted(detail)),
+        "member_of_server_role" => format!("REVOKE {} FROM {}", quoted(last), quoted(first)),
+        "role_inherits" => format!("GRANT {} TO {} WITH INHERIT FALSE", quoted(last), quoted(first)),
+        "unlogged" => format!("ALTER TABLE {place} SET LOGGED"),
+        _ if gap.starts_with("code_in_") => return planted(gap, place, detail),
         "view_with_owners_rights" => format!("ALTER VIEW {place} SET (security_invoker = true)"),
         "materialised_view" => format!("DROP MATERIALIZED VIEW {place}"),
         "inherits" => format!("ALTER TABLE {place} NO INHERIT {detail}"),
@@ -79,6 +94,23 @@ fn of_server(gap: &str, place: &str, detail: &str) -> Option<String> {
         "partition_of" => format!("ALTER TABLE {detail} DETACH PARTITION {place}"),
         "has_partition" => format!("ALTER TABLE {place} DETACH PARTITION {detail}"),
         _ => return None,
+    })
+}
+
+/// Writes how code is taken out of a table: `detail` names what calls it, quoted where that is needed, and it.
+fn planted(gap: &str, place: &str, detail: &str) -> Option<String> {
+    let (name, _) = detail.split_once(" calls ")?;
+    let schema = place.split_once("\".\"").map_or(place, |(schema, _)| schema).trim_matches('"');
+    Some(match gap {
+        "code_in_default" => format!("ALTER TABLE {place} ALTER {name} DROP DEFAULT"),
+        "code_in_generated_column" => format!("ALTER TABLE {place} ALTER {name} DROP EXPRESSION"),
+        "code_in_constraint" => format!("ALTER TABLE {place} DROP CONSTRAINT {name}"),
+        "code_in_index" => format!("DROP INDEX {}.{name}", quoted(schema)),
+        "code_in_statistics" => format!("DROP STATISTICS {}.{name}", quoted(schema)),
+        "code_in_view" => format!("DROP VIEW {place}"),
+        "code_in_column" => format!("ALTER TABLE {place} DROP COLUMN {name}"),
+        "code_in_type" => format!("DROP TYPE {place}.{name}"),
+        _ => format!("DROP TABLE {place}"),
     })
 }
 
@@ -181,6 +213,21 @@ mod tests {
             "FOR ROLE \"clinicx_owner\" IN SCHEMA \"tenant_a\" REVOKE ALL ON TABLES FROM PUBLIC",
         );
         check("tenant_a", None, "role_attributes", None, SYSTEM);
+        check(
+            "tenant_a",
+            table,
+            "code_in_index",
+            Some("\"Ix\" calls function spare.f(text)"),
+            "DROP INDEX \"tenant_a\".\"Ix\"",
+        );
+        check(
+            "spare",
+            Some("ex"),
+            "function_in_reach",
+            Some("(a text) PUBLIC"),
+            "REVOKE EXECUTE ON ROUTINE \"spare\".\"ex\"(a text) FROM PUBLIC CASCADE",
+        );
+        check("extensions", None, "extension_in_reach", Some("dblink PUBLIC"), "DROP EXTENSION \"dblink\"");
         check("tenant_a", table, "trigger", Some("t"), "DROP TRIGGER \"t\" ON \"tenant_a\".\"outbox\"");
         check("public", None, "role_attributes", Some("clinicx_app"), SYSTEM);
         check("public", None, "role_setting", Some("clinicx_app role=x"), SYSTEM);

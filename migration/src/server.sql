@@ -16,6 +16,14 @@ ours (id, name) AS (
             SELECT FROM pg_catalog.pg_auth_members AS m
             WHERE m.roleid = r.oid AND pg_catalog.pg_get_userbyid(m.member) = $4))
 ),
+-- The schemas whose objects these can name, and who can.
+usable (namespace, name) AS (
+    SELECT n.oid, o.name
+    FROM pg_catalog.pg_namespace AS n
+    CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(n.nspacl, pg_catalog.acldefault('n', n.nspowner))) AS g
+    JOIN ours AS o ON o.id = g.grantee
+    WHERE g.privilege_type = 'USAGE'
+),
 -- What a writer of an audit row does not say, the database does.
 audit_default (name, expression, required) AS (
     VALUES ('id', 'gen_random_uuid()', true),
@@ -155,3 +163,76 @@ WHERE n.nspname <> 'public' AND n.nspname NOT LIKE 'pg\_temp\_%'
     AND NOT COALESCE(c.reloptions && '{security_invoker=true,security_invoker=on}'::text[], false)
     AND (EXISTS (SELECT FROM pg_catalog.aclexplode(c.relacl) AS g WHERE g.grantee <> c.relowner)
          OR EXISTS (SELECT FROM pg_catalog.pg_attribute AS a WHERE a.attrelid = c.oid AND a.attacl IS NOT NULL))
+
+-- Whoever may run a function that runs what it is told leaves a tenant's role by it; `set_config` is revoked for that.
+UNION ALL
+SELECT CAST(n.nspname AS text), CAST(p.proname AS text), 'function_in_reach',
+       '(' || pg_catalog.pg_get_function_identity_arguments(p.oid) || ') ' || o.name
+FROM pg_catalog.pg_proc AS p
+JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+JOIN pg_catalog.pg_roles AS r ON r.oid = p.proowner
+CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS g
+JOIN ours AS o ON o.id = g.grantee
+WHERE p.oid >= 16384 AND g.grantee <> p.proowner
+    AND p.prorettype NOT IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype)
+    -- The functions of these are all named, or as they should be.
+    AND n.nspname NOT IN ('public', 'provisioning') AND n.nspname NOT LIKE 'pg\_temp\_%'
+    AND n.nspname NOT IN (SELECT t.database_schema FROM public.tenants AS t)
+    AND NOT (p.prosecdef AND (r.rolsuper OR r.rolbypassrls OR r.oid IN (SELECT own.id FROM ours AS own)))
+    AND n.oid IN (SELECT u.namespace FROM usable AS u)
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend AS d
+        WHERE d.classid = 'pg_catalog.pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')
+
+-- In `extensions` an administrator has put what a program needs; those that run SQL texts are too much there too.
+UNION ALL
+SELECT DISTINCT CAST(n.nspname AS text), NULL, 'extension_in_reach', CAST(x.extname AS text) || ' ' || u.name
+FROM pg_catalog.pg_extension AS x
+JOIN pg_catalog.pg_depend AS d
+    ON d.refclassid = 'pg_catalog.pg_extension'::regclass AND d.refobjid = x.oid
+    AND d.classid = 'pg_catalog.pg_proc'::regclass AND d.deptype = 'e'
+JOIN pg_catalog.pg_proc AS p ON p.oid = d.objid
+JOIN pg_catalog.pg_namespace AS n ON n.oid = p.pronamespace
+JOIN usable AS u ON u.namespace = n.oid
+CROSS JOIN LATERAL pg_catalog.aclexplode(COALESCE(p.proacl, pg_catalog.acldefault('f', p.proowner))) AS g
+JOIN ours AS o ON o.id = g.grantee
+WHERE x.extname NOT IN ('plpgsql', 'btree_gist', 'pg_trgm') AND g.grantee <> p.proowner
+    AND p.prorettype NOT IN ('pg_catalog.trigger'::regtype, 'pg_catalog.event_trigger'::regtype)
+    AND n.nspname NOT IN ('public', 'provisioning')
+    AND (n.nspname <> 'extensions' OR x.extname IN ('dblink', 'tablefunc', 'xml2', 'pg_background', 'pg_cron'))
+
+-- It has no schema, and the types decide where it is used.
+UNION ALL
+SELECT 'pg_catalog', NULL, 'cast',
+       pg_catalog.format_type(c.castsource, NULL) || ' AS ' || pg_catalog.format_type(c.casttarget, NULL)
+FROM pg_catalog.pg_cast AS c
+JOIN pg_catalog.pg_type AS y ON y.oid = c.castsource
+JOIN pg_catalog.pg_namespace AS n ON n.oid = y.typnamespace
+WHERE c.oid >= 16384
+    AND (n.nspname IN ('pg_catalog', 'public', 'provisioning', 'extensions') OR n.nspname LIKE 'tenant\_%')
+    AND NOT EXISTS (
+        SELECT FROM pg_catalog.pg_depend AS d
+        WHERE d.classid = 'pg_catalog.pg_cast'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+
+-- It copies the whole server, if it is let in for that.
+UNION ALL
+SELECT 'public', NULL, 'login_replicates', CAST(r.rolname AS text)
+FROM pg_catalog.pg_roles AS r
+WHERE r.rolcanlogin AND r.rolreplication AND NOT r.rolsuper
+    AND r.rolname NOT IN (SELECT s.name FROM system_role AS s)
+
+-- It reads or writes all rows, or the files in which they are.
+UNION ALL
+SELECT 'public', NULL, 'member_of_server_role', CAST(member.rolname AS text) || ' ' || CAST(granted.rolname AS text)
+FROM pg_catalog.pg_auth_members AS m
+JOIN pg_catalog.pg_roles AS granted ON granted.oid = m.roleid
+JOIN pg_catalog.pg_roles AS member ON member.oid = m.member
+WHERE granted.rolname IN ('pg_execute_server_program', 'pg_read_server_files', 'pg_write_server_files',
+                          'pg_read_all_data', 'pg_write_all_data')
+    AND NOT member.rolsuper AND member.rolname NOT IN (SELECT s.name FROM system_role AS s)
+    AND EXISTS (
+        SELECT FROM pg_catalog.pg_roles AS l
+        WHERE l.rolcanlogin AND NOT l.rolsuper AND pg_catalog.pg_has_role(l.oid, member.oid, 'MEMBER')
+            -- Programs and files are the whole server's, rows are this database's.
+            AND (granted.rolname NOT LIKE '%\_all\_data'
+                 OR pg_catalog.has_database_privilege(l.oid, pg_catalog.current_database(), 'CONNECT')))

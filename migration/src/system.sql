@@ -86,7 +86,8 @@ column_right (relation, grantee, privilege, columns) AS (
            ('audit_checkpoints', $6, 'INSERT', '{tree_size,root_hash,frontier,settled_below,note,created_at}')
 ),
 public_relation AS (
-    SELECT c.oid AS relation_id, CAST(c.relname AS text) AS relation, c.relkind, c.relowner, c.relacl
+    SELECT c.oid AS relation_id, CAST(c.relname AS text) AS relation, c.relkind, c.relowner, c.relacl,
+           c.relpersistence
     FROM pg_catalog.pg_class AS c
     WHERE c.relnamespace = 'public'::pg_catalog.regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f')
 )
@@ -119,6 +120,14 @@ WHERE (m.admin_option AND w.name IN ($4, $5))
         OR (w.name IN ($2, $4) AND granted.rolname LIKE 'tenant\_%')
         OR (w.name = $2 AND granted.rolname = 'pg_signal_backend')
         OR (w.name = $5 AND granted.rolname = 'pg_read_all_data'))
+
+-- From PostgreSQL 16 on the membership says it, and the role's own NOINHERIT only what it says at first.
+UNION ALL
+SELECT 'public', NULL, 'role_inherits', CAST(member.rolname AS text) || ' ' || CAST(granted.rolname AS text)
+FROM pg_catalog.pg_auth_members AS m
+JOIN pg_catalog.pg_roles AS member ON member.oid = m.member AND member.rolname IN ($3, $4, $6)
+JOIN pg_catalog.pg_roles AS granted ON granted.oid = m.roleid
+WHERE pg_catalog.to_jsonb(m) ->> 'inherit_option' = 'true'
 
 UNION ALL
 SELECT 'public', NULL, 'role_has_member', CAST(member.rolname AS text) || ' has ' || w.name
@@ -237,6 +246,12 @@ UNION ALL
 SELECT 'public', c.relation, 'owner', CAST(pg_catalog.pg_get_userbyid(c.relowner) AS text)
 FROM public_relation AS c
 WHERE pg_catalog.pg_get_userbyid(c.relowner) <> $1
+
+-- It is empty after a crash, and its rows are in no backup of the log.
+UNION ALL
+SELECT 'public', c.relation, 'unlogged', NULL
+FROM public_relation AS c
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence = 'u'
 
 UNION ALL
 SELECT 'public', c.relation, 'grant', g.grantee || ' ' || g.privilege_type

@@ -86,7 +86,7 @@ pub async fn run(platform: &Platform) -> anyhow::Result<Vec<Check>> {
     checks.push(master_key(platform).await);
     checks.push(tenant_keys(platform).await);
     checks.push(extensions(platform).await?);
-    checks.push(roles(platform).await);
+    checks.extend(roles(platform).await);
     checks.push(fences(platform).await);
     checks.push(tenants_behind(platform).await?);
     checks.push(audit_log(platform).await);
@@ -231,9 +231,26 @@ async fn extensions(platform: &Platform) -> anyhow::Result<Check> {
 /// How many gaps are named one by one.
 const NAMED_GAPS: usize = 5;
 
-async fn roles(platform: &Platform) -> Check {
+async fn roles(platform: &Platform) -> Vec<Check> {
     let gaps = fence::check_system(&platform.app, &platform.roles).await;
-    closed("roles and rights", "as `clinicx migrate system` makes them", platform, gaps)
+    let (hints, gaps) = match gaps {
+        Ok(gaps) => {
+            let (hints, gaps): (Vec<_>, Vec<_>) = gaps.into_iter().partition(fence::Gap::is_hint);
+            (hints, Ok(gaps))
+        }
+        Err(error) => (Vec::new(), Err(error)),
+    };
+    let mut checks =
+        vec![closed("roles and rights", "as `clinicx migrate system` makes them", platform, gaps)];
+    if !hints.is_empty() {
+        let named: Vec<String> = hints.iter().map(ToString::to_string).collect();
+        checks.push(Check::warning(
+            "logins that copy the server",
+            named.join("; "),
+            "leave them to standbys and backups, which pg_hba.conf names, and keep each as closely as a backup",
+        ));
+    }
+    checks
 }
 
 async fn fences(platform: &Platform) -> Check {

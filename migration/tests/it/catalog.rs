@@ -55,6 +55,66 @@ async fn a_tenant_without_a_module_has_none_of_its_tables() {
     }
 }
 
+/// Somebody's code, which changes nothing that a check of the tables' own texts would see.
+const PLANT: &str = "CREATE SCHEMA spare; \
+    CREATE FUNCTION spare.f(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1; END'; \
+    CREATE FUNCTION spare.same(text, text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN true; END'; \
+    CREATE OPERATOR spare.= (LEFTARG = text, RIGHTARG = text, FUNCTION = spare.same)";
+
+const CODE_IN_A_TABLE: [(&str, &str, &str); 10] = [
+    (
+        "ALTER TABLE rooms ALTER time_zone SET DEFAULT spare.f('x')",
+        "code_in_default",
+        "time_zone calls function spare.f(text)",
+    ),
+    (
+        "ALTER TABLE rooms ADD more text GENERATED ALWAYS AS (spare.f(name)) STORED",
+        "code_in_generated_column",
+        "more calls function spare.f(text)",
+    ),
+    (
+        "ALTER TABLE rooms ADD CONSTRAINT \"Held\" CHECK (spare.f(name) <> '')",
+        "code_in_constraint",
+        "\"Held\" calls function spare.f(text)",
+    ),
+    (
+        "ALTER TABLE rooms ADD CONSTRAINT held CHECK (name OPERATOR(spare.=) name)",
+        "code_in_constraint",
+        "held calls operator spare.=(text,text)",
+    ),
+    (
+        "CREATE INDEX ix_more ON rooms (spare.f(name))",
+        "code_in_index",
+        "ix_more calls function spare.f(text)",
+    ),
+    (
+        "CREATE INDEX ix_more ON rooms (id) WHERE spare.f(name) <> ''",
+        "code_in_index",
+        "ix_more calls function spare.f(text)",
+    ),
+    (
+        "CREATE STATISTICS more ON spare.f(name), kind FROM rooms",
+        "code_in_statistics",
+        "more calls function spare.f(text)",
+    ),
+    (
+        "CREATE VIEW more WITH (security_invoker) AS SELECT spare.f(name) FROM rooms; \
+         ALTER VIEW more OWNER TO clinicx_owner",
+        "code_in_view",
+        "more calls function spare.f(text)",
+    ),
+    (
+        "CREATE DOMAIN spare.word AS text CHECK (spare.f(value) <> ''); ALTER TABLE rooms ADD more spare.word[]",
+        "code_in_column",
+        "more calls type spare.word[]",
+    ),
+    (
+        "CREATE DOMAIN more AS text CHECK (spare.f(value) <> '')",
+        "code_in_type",
+        "more calls function spare.f(text)",
+    ),
+];
+
 #[tokio::test]
 async fn each_gap_is_found() {
     let test = TestTenant::create().await;
@@ -161,12 +221,27 @@ async fn each_gap_is_found() {
             "DROP SCHEMA spare CASCADE",
             "is_inherited",
         ),
+        ("ALTER TABLE outbox SET UNLOGGED", "ALTER TABLE outbox SET LOGGED", "unlogged"),
+        (
+            "CREATE FUNCTION public.same(varchar, text) RETURNS boolean LANGUAGE sql AS 'SELECT true'; \
+             CREATE OPERATOR = (LEFTARG = varchar, RIGHTARG = text, FUNCTION = public.same)",
+            "DROP FUNCTION public.same(varchar, text) CASCADE",
+            "operator",
+        ),
     ] {
         superuser.execute(sqlx::AssertSqlSafe(tear)).await.unwrap();
         let found = gaps(&test).await;
         assert!(found.iter().any(|one| one.gap == gap), "{gap}: {found:?}");
         superuser.execute(sqlx::AssertSqlSafe(mend)).await.unwrap();
         assert_eq!(gaps(&test).await, Vec::new(), "after mending {gap}");
+    }
+    for (tear, gap, detail) in CODE_IN_A_TABLE {
+        superuser.execute(sqlx::AssertSqlSafe(format!("{PLANT}; {tear}"))).await.unwrap();
+        let found = gaps(&test).await;
+        let named = found.iter().any(|one| one.gap == gap && one.detail.as_deref() == Some(detail));
+        assert!(named, "{tear}: {found:?}");
+        superuser.execute("DROP SCHEMA spare CASCADE").await.unwrap();
+        assert_eq!(gaps(&test).await, Vec::new(), "after {tear}");
     }
     let _held = test.database.hold_roles().await;
     for (tear, mend, gap) in [

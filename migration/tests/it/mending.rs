@@ -360,3 +360,128 @@ async fn what_reads_with_its_owners_rights() {
         assert_eq!(subject.gaps().await, Vec::new(), "{theirs}");
     }
 }
+
+#[tokio::test]
+async fn code_of_others_that_the_systems_tables_call() {
+    let mut subject = Subject::start().await;
+    subject.run("CREATE SCHEMA spare; CREATE EXTENSION citext SCHEMA extensions").await;
+    for function in [
+        "spare.f(text) RETURNS text LANGUAGE plpgsql IMMUTABLE AS 'BEGIN RETURN $1; END'",
+        "spare.same(varchar, text) RETURNS boolean LANGUAGE plpgsql AS 'BEGIN RETURN true; END'",
+        "spare.id(text) RETURNS uuid LANGUAGE sql AS 'SELECT gen_random_uuid()'",
+    ] {
+        subject.run(&format!("CREATE FUNCTION {function}")).await;
+    }
+    // Nothing calls it yet, and nobody can name it.
+    assert_eq!(subject.gaps().await, Vec::new());
+    for (tear, gap) in [
+        (
+            "ALTER TABLE public.users ADD CONSTRAINT held CHECK (spare.f(email) <> '')",
+            "public.users: code_in_constraint (held calls function spare.f(text))",
+        ),
+        (
+            "ALTER TABLE public.sessions ALTER revoked_reason SET DEFAULT spare.f(NULL)",
+            "public.sessions: code_in_default (revoked_reason calls",
+        ),
+        (
+            "CREATE INDEX \"More\" ON public.memberships (spare.f(tenant_id::text))",
+            "public.memberships: code_in_index (\"More\" calls",
+        ),
+        (
+            "ALTER TABLE public.users ADD more text GENERATED ALWAYS AS (spare.f(email)) STORED",
+            "public.users: code_in_generated_column (more calls",
+        ),
+        (
+            "CREATE STATISTICS public.more ON spare.f(email), id FROM public.users",
+            "public.users: code_in_statistics (more calls",
+        ),
+        (
+            "CREATE OPERATOR public.= (LEFTARG = varchar, RIGHTARG = text, FUNCTION = spare.same)",
+            "public: operator (public.= (character varying, text))",
+        ),
+        (
+            "CREATE OPERATOR CLASS public.more FOR TYPE text USING btree AS OPERATOR 1 pg_catalog.<",
+            "public: operator_class (public.more USING btree)",
+        ),
+        (
+            "CREATE CAST (text AS uuid) WITH FUNCTION spare.id(text) AS IMPLICIT",
+            "pg_catalog: cast (text AS uuid)",
+        ),
+        ("ALTER TABLE public.system_migrations SET UNLOGGED", "public.system_migrations: unlogged"),
+    ] {
+        subject.check(tear, gap).await;
+    }
+    // What an extension brings is an administrator's.
+    subject.run("ALTER TABLE public.users ADD theirs extensions.citext DEFAULT 'x'").await;
+    assert_eq!(subject.gaps().await, Vec::new());
+}
+
+#[tokio::test]
+async fn code_of_others_that_the_service_may_run() {
+    let mut subject = Subject::start().await;
+    subject.run("CREATE ROLE reports LOGIN; CREATE SCHEMA spare AUTHORIZATION reports").await;
+    let runs = |name: &str| {
+        format!("CREATE FUNCTION {name}(a text) RETURNS void LANGUAGE plpgsql AS 'BEGIN EXECUTE a; END'")
+    };
+    subject.run(&format!("SET ROLE reports; {}; RESET ROLE", runs("spare.ex"))).await;
+    // Everybody may execute it, and nobody can name it.
+    assert_eq!(subject.gaps().await, Vec::new());
+    let named = "spare.ex: function_in_reach ((a text) PUBLIC)";
+    subject.check("GRANT USAGE ON SCHEMA spare TO PUBLIC", named).await;
+    let granted = "GRANT EXECUTE ON FUNCTION spare.ex TO clinicx_app";
+    subject.check(granted, "spare.ex: function_in_reach ((a text) clinicx_app)").await;
+    for (tear, gap) in [
+        (runs("extensions.ex"), "extensions.ex: function_in_reach"),
+        (runs("pg_catalog.ex"), "pg_catalog.ex: function_in_reach"),
+        (
+            "GRANT USAGE ON SCHEMA spare TO PUBLIC; CREATE EXTENSION hstore SCHEMA spare".to_owned(),
+            "spare: extension_in_reach (hstore PUBLIC)",
+        ),
+        (
+            "CREATE EXTENSION tablefunc SCHEMA extensions".to_owned(),
+            "extensions: extension_in_reach (tablefunc PUBLIC)",
+        ),
+    ] {
+        subject.check(&tear, gap).await;
+    }
+    for theirs in [
+        "CREATE EXTENSION unaccent SCHEMA extensions",
+        "CREATE FUNCTION spare.more() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'",
+        "CREATE SCHEMA theirs; GRANT USAGE ON SCHEMA theirs TO reports",
+        "CREATE FUNCTION theirs.f() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    ] {
+        subject.run(theirs).await;
+        assert_eq!(subject.gaps().await, Vec::new(), "{theirs}");
+    }
+}
+
+#[tokio::test]
+async fn a_login_of_others_that_reads_past_the_tables() {
+    let mut subject = Subject::start().await;
+    subject.run("CREATE ROLE herd; CREATE ROLE reports LOGIN IN ROLE herd; CREATE ROLE nobodys").await;
+    for (tear, gap) in [
+        ("CREATE ROLE standby LOGIN REPLICATION", "public: login_replicates (standby)"),
+        (
+            "GRANT pg_execute_server_program TO reports",
+            "public: member_of_server_role (reports pg_execute_server_program)",
+        ),
+        ("GRANT pg_read_server_files TO herd", "public: member_of_server_role (herd pg_read_server_files)"),
+        ("GRANT pg_write_server_files TO herd", "public: member_of_server_role (herd pg_write_server_files)"),
+        (
+            "GRANT CONNECT ON DATABASE postgres TO reports; GRANT pg_read_all_data TO herd",
+            "public: member_of_server_role (herd pg_read_all_data)",
+        ),
+        ("GRANT pg_write_all_data TO reports", "public: member_of_server_role (reports pg_write_all_data)"),
+    ] {
+        subject.check(tear, gap).await;
+    }
+    for theirs in [
+        "CREATE ROLE other LOGIN; GRANT pg_read_all_data TO other",
+        "GRANT pg_read_server_files TO nobodys",
+        "CREATE ROLE administrator LOGIN SUPERUSER; GRANT pg_read_server_files TO administrator",
+        "GRANT pg_monitor TO reports",
+    ] {
+        subject.run(theirs).await;
+        assert_eq!(subject.gaps().await, Vec::new(), "{theirs}");
+    }
+}
