@@ -317,11 +317,21 @@ impl Identity {
         origin: &Origin,
     ) -> Result<(), IdentityError> {
         let tx = self.app.begin().await?;
-        let result = match attempt::record_failure(&tx, self.ids.next(), subject, self.clock.now()).await {
-            Ok(()) => record_refusal(&tx, reason, user, origin).await,
-            Err(error) => Err(error),
-        };
-        settle(tx, result.map_err(IdentityError::from)).await
+        let result = self.fail_in(&tx, subject, reason, user, origin).await;
+        settle(tx, result).await
+    }
+
+    /// Counts a failure in a transaction that goes on.
+    pub(crate) async fn fail_in(
+        &self,
+        tx: &SystemTransaction,
+        subject: &Subject,
+        reason: &'static str,
+        user: Option<UserId>,
+        origin: &Origin,
+    ) -> Result<(), IdentityError> {
+        attempt::record_failure(tx, self.ids.next(), subject, self.clock.now()).await?;
+        Ok(record_refusal(tx, reason, user, origin).await?)
     }
 
     /// Answers the owner of an account who can't be let in.

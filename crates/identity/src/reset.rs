@@ -18,7 +18,7 @@ use crate::{
     mail::{self, Letter, Occasion},
     scope::{IdentityScope, Origin},
     secret::{LinkKind, LinkToken, Password},
-    user,
+    totp, user,
 };
 
 /// How often a link can be asked for, for one address, in the time in which failures are counted together.
@@ -118,7 +118,7 @@ impl Identity {
     }
 
     /// Sets a new password with a link's token, once, and ends every session of the account. Another factor is still
-    /// asked for at the next log-in. Writes audit rows.
+    /// asked for at the next log-in, and the failures of an account that has one go on counting. Writes audit rows.
     ///
     /// # Errors
     /// [`IdentityError::InvalidLink`] for a token that is unknown, used or too old, or of a disabled account;
@@ -141,7 +141,10 @@ impl Identity {
             let user = used.filter(|user| *user == holder.user_id).ok_or(IdentityError::InvalidLink)?;
             let scope = self.scope(Actor::User(user), *origin);
             let (_, ended) = user::set_password_and_end(&tx, &scope, user, &hash, (None, None)).await?;
-            attempt::clear_all(&tx, &Subject::new(&self.attempts_key, email.key(), None)).await?;
+            // Wrong codes are among the failures, and the mailbox would be good for as many guesses again by each reset.
+            if !totp::is_enrolled(&tx, user).await? {
+                attempt::clear_all(&tx, &Subject::new(&self.attempts_key, email.key(), None)).await?;
+            }
             audit::record(&tx, &scope, entry("user.password_reset", user)).await?;
             self.notify_password_changed(&tx, email.as_str()).await?;
             Ok(ended)

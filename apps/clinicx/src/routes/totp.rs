@@ -28,7 +28,7 @@ pub fn module(slot: &Slot) -> HttpModule {
             .closed_to_grants()
             .idempotency(Idempotency::Brief)
             .answers::<RecoveryCodes>(200)
-            .errors(&["totp_enrolled", "not_found"])
+            .errors(&["totp_enrolled", "not_found", "too_many_attempts"])
             .handler(move |cx: CallerCx, body: Body<Confirm>| confirm(confirming.clone(), cx, body)),
         Operation::delete("/auth/totp", "disable_totp")
             .summary("Give the second factor up, with the password and a code or a recovery code")

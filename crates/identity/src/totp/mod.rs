@@ -6,7 +6,7 @@
 
 mod recovery;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clinicx_persistence::{SystemExecutor, SystemTransaction};
 use clinicx_types::id::{SessionId, UserId};
 use rand::{TryRng, rngs::SysRng};
@@ -17,7 +17,9 @@ use serde_json::json;
 use totp_rs::{Builder, Secret, Totp};
 
 use crate::{
+    attempt::{self, Standing, Subject},
     audit,
+    email::EmailAddress,
     error::IdentityError,
     identity::{Identity, settle},
     principal::Principal,
@@ -25,11 +27,15 @@ use crate::{
     sealing::Purpose,
     secret::Password,
     session::{self, End},
+    token::TokenError,
+    user,
 };
 
 /// The bytes of a secret, as RFC 4226 section 4 recommends.
 const SECRET_BYTES: usize = 20;
 const ISSUER: &str = "ClinicX";
+/// How long a secret waits to be confirmed.
+const CONFIRM_WITHIN: TimeDelta = TimeDelta::minutes(15);
 
 /// What an authenticator program needs. Its `Debug` text shows nothing of it.
 #[derive(Clone, Serialize, JsonSchema)]
@@ -81,10 +87,19 @@ impl Fitting {
     }
 }
 
+/// What came of a code that was to confirm a secret.
+enum Confirmation {
+    /// It fits; these sessions were ended.
+    Done(Vec<SessionId>),
+    /// It does not, which was counted; how the door stood.
+    Wrong(Standing),
+}
+
 /// What is known of an account's second factor.
 #[derive(FromQueryResult)]
 struct Row {
     secret: Vec<u8>,
+    created_at: DateTime<Utc>,
     confirmed_at: Option<DateTime<Utc>>,
     last_step: i64,
 }
@@ -137,8 +152,9 @@ impl Identity {
     /// ends, because it came without. Writes an audit row.
     ///
     /// # Errors
-    /// [`IdentityError::Invalid`] for a code that does not fit; [`IdentityError::TotpEnrolled`];
-    /// [`IdentityError::NotFound`] when nothing was begun.
+    /// [`IdentityError::Invalid`] for a code that does not fit, which counts as a failed log-in;
+    /// [`IdentityError::TooManyAttempts`]; [`IdentityError::TotpEnrolled`]; [`IdentityError::NotFound`] when nothing was
+    /// begun in the last fifteen minutes.
     #[tracing::instrument(name = "identity.totp.confirm", skip_all, fields(request.id = %origin.request_id))]
     pub async fn confirm_totp(
         &self,
@@ -147,19 +163,31 @@ impl Identity {
         origin: &Origin,
     ) -> Result<RecoveryCodes, IdentityError> {
         let codes = recovery::draw()?;
+        let user = user::find_by_id(&self.app, principal.user_id).await?;
+        let user = user.ok_or(IdentityError::InvalidToken(TokenError::Session))?;
+        let email =
+            EmailAddress::parse(&user.email).map_err(|_| IdentityError::InvalidToken(TokenError::Session))?;
+        let subject = Subject::new(&self.attempts_key, email.key(), origin.source);
         let tx = self.app.begin().await?;
-        let result: Result<Vec<SessionId>, IdentityError> = async {
+        let result: Result<Confirmation, IdentityError> = async {
+            // Whoever guesses at once stands in line here, and is counted before the next.
             lock_user(&tx, principal.user_id).await?;
-            let row = find(&tx, principal.user_id).await?;
+            let (id, now) = (principal.user_id, self.clock.now());
+            let row = find(&tx, id).await?.filter(|row| {
+                row.confirmed_at.is_some() || now.signed_duration_since(row.created_at) < CONFIRM_WITHIN
+            });
             let row = row.ok_or(IdentityError::NotFound { thing: "enrolment" })?;
             if row.confirmed_at.is_some() {
                 return Err(IdentityError::TotpEnrolled);
             }
-            let step = self.step_of(principal.user_id, &row, code);
-            let step = step.ok_or_else(|| {
-                IdentityError::invalid("/code", "wrong_code", "is not the code of the present time")
-            })?;
-            let (id, now) = (principal.user_id, self.clock.now());
+            let standing = attempt::standing(&tx, &self.settings, &subject, email.key(), now).await?;
+            if let Standing::Closed { retry_after } = standing {
+                return Err(IdentityError::TooManyAttempts { retry_after });
+            }
+            let Some(step) = self.step_of(id, &row, code) else {
+                self.fail_in(&tx, &subject, "wrong_totp", Some(id), origin).await?;
+                return Ok(Confirmation::Wrong(standing));
+            };
             tx.execute(raw_sql!(
                 Postgres,
                 r#"UPDATE public.totp_secrets SET confirmed_at = {now}, last_step = {step} WHERE user_id = {id}"#
@@ -170,10 +198,16 @@ impl Identity {
             let ended = session::end_all_of(&tx, id, End::FactorChanged, now, keep).await?;
             let after = json!({ "totp": true, "sessions_ended": ended.len() });
             self.record_totp(&tx, "user.totp_enabled", principal, after, origin).await?;
-            Ok(ended)
+            Ok(Confirmation::Done(ended))
         }
         .await;
-        let ended = settle(tx, result).await?;
+        let ended = match settle(tx, result).await? {
+            Confirmation::Done(ended) => ended,
+            Confirmation::Wrong(standing) => {
+                let detail = "is not the code of the present time";
+                return Err(standing.refusal(IdentityError::invalid("/code", "wrong_code", detail)));
+            }
+        };
         self.principals.end(&ended).await;
         self.principals.forget(principal.session_id).await;
         Ok(RecoveryCodes { recovery_codes: codes })
@@ -340,7 +374,7 @@ fn enrolment(secret: &[u8], account: &str) -> Result<TotpEnrolment, IdentityErro
 async fn find(db: &impl SystemExecutor, id: UserId) -> Result<Option<Row>, DbErr> {
     db.query_one(raw_sql!(
         Postgres,
-        r#"SELECT secret, confirmed_at, last_step FROM public.totp_secrets WHERE user_id = {id}"#
+        r#"SELECT secret, created_at, confirmed_at, last_step FROM public.totp_secrets WHERE user_id = {id}"#
     ))
     .await
 }

@@ -245,6 +245,47 @@ async fn what_the_password_alone_opens_gives_no_further_guess_at_a_code() {
 }
 
 #[tokio::test]
+async fn a_password_reset_gives_no_further_guess_at_a_code() {
+    let Enrolled { fixture, secret, .. } = enrolled().await;
+    for _ in 0..9 {
+        assert_eq!(code(&log_in(&fixture, Some("000000")).await), "invalid_totp");
+    }
+    let token = fixture.identity.issue_password_reset(&scope(), EMAIL).await.unwrap();
+    fixture.identity.reset_password(&token, &Password::new(PASSWORD), &origin()).await.unwrap();
+    assert_eq!(code(&log_in(&fixture, Some("000000")).await), "invalid_totp");
+    assert_eq!(code(&log_in(&fixture, Some(&code_of(&fixture, &secret))).await), "too_many_attempts");
+}
+
+#[tokio::test]
+async fn guesses_at_a_secret_that_was_begun_are_counted_also_at_once() {
+    let (fixture, principal) = clinic().await;
+    let begun = fixture.identity.enrol_totp(&principal, &Password::new(PASSWORD), &origin()).await.unwrap();
+    let guesses: Vec<_> = (0..20)
+        .map(|_| {
+            let (identity, principal) = (fixture.identity.clone(), Arc::clone(&principal));
+            tokio::spawn(async move { identity.confirm_totp(&principal, "000000", &origin()).await })
+        })
+        .collect();
+    let mut checked = 0;
+    for guess in guesses {
+        match code(&guess.await.unwrap()) {
+            "invalid" => checked += 1,
+            other => assert_eq!(other, "too_many_attempts"),
+        }
+    }
+    assert_eq!((checked, fixture.audited("user.login_refused").await), (10, 10));
+    let right = fixture.identity.confirm_totp(&principal, &code_of(&fixture, &begun.secret), &origin()).await;
+    assert_eq!(code(&right), "too_many_attempts");
+    // What was begun and left is no door for whoever comes later.
+    fixture.clock.advance(Duration::from_secs(15 * 60));
+    let late = fixture.identity.confirm_totp(&principal, &code_of(&fixture, &begun.secret), &origin()).await;
+    assert_eq!(code(&late), "not_found");
+    let again = fixture.identity.enrol_totp(&principal, &Password::new(PASSWORD), &origin()).await.unwrap();
+    let done = fixture.identity.confirm_totp(&principal, &code_of(&fixture, &again.secret), &origin()).await;
+    assert_eq!(code(&done), "ok");
+}
+
+#[tokio::test]
 async fn an_accepted_invitation_gives_no_further_guess_at_a_code() {
     let Enrolled { fixture, secret, .. } = enrolled().await;
     let two = fixture.tenant("two").await;
