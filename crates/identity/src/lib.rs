@@ -53,7 +53,7 @@ pub use identity::{Bootstrap, Identity, IdentityKeys, NewAccount, Swept};
 pub use invitation::{Invitation, NewMember};
 pub use key::TokenKey;
 pub use mail::{Mail, MailError, MailSettings, Mailer};
-pub use member::TenantUser;
+pub use member::{LastOwner, TenantUser};
 pub use membership::admin_statements;
 pub use own_account::OwnSession;
 pub use password::{PasswordHash, Passwords};

@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::{
     error::IdentityError,
     identity::{Identity, settle},
-    membership::{self, from_text},
+    membership::{self, Membership, from_text},
     scope::IdentityScope,
     session, user,
 };
@@ -64,6 +64,15 @@ impl From<Row> for TenantUser {
         let Row { id, email, full_name, roles, version, created_at, updated_at } = row;
         Self { id, email, full_name, roles: from_text(&roles), version, created_at, updated_at }
     }
+}
+
+/// What becomes of a tenant's last owner who can log in, when a command gives other roles.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastOwner {
+    /// One stays.
+    Stays,
+    /// The tenant may be left without one.
+    MayGo,
 }
 
 /// Which users of a tenant are listed.
@@ -180,6 +189,30 @@ impl Identity {
             }
             membership::grant(&tx, scope, tenant, id, roles).await?;
             get(&tx, tenant, id).await
+        }
+        .await;
+        settle(tx, result).await
+    }
+
+    /// Gives an account exactly these roles in a tenant, whether it was in it or not; for a command. Writes an audit row.
+    ///
+    /// # Errors
+    /// [`IdentityError::NotFound`], [`IdentityError::Invalid`] without a role; [`IdentityError::LastOwner`] unless the
+    /// tenant may be left without an owner.
+    pub async fn grant_roles(
+        &self,
+        scope: &IdentityScope,
+        (tenant, id): (TenantId, UserId),
+        roles: &[Role],
+        last_owner: LastOwner,
+    ) -> Result<Membership, IdentityError> {
+        let tx = self.app.begin().await?;
+        let result = async {
+            let locked = lock(&tx, tenant, [None, Some(id)]).await?;
+            if !roles.contains(&Role::Owner) && last_owner == LastOwner::Stays {
+                locked.require_other_owner(id)?;
+            }
+            membership::grant(&tx, scope, tenant, id, roles).await
         }
         .await;
         settle(tx, result).await

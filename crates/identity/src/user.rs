@@ -302,7 +302,8 @@ pub(crate) async fn set_password_and_end(
     Ok((user, ended))
 }
 
-/// Disables an account and ends its sessions; doing it twice changes nothing. Writes an audit row.
+/// Disables an account and ends its sessions; doing it twice changes nothing. Writes an audit row, and one for each
+/// tenant of the account.
 ///
 /// # Errors
 /// As [`set_password`].
@@ -318,10 +319,11 @@ pub async fn disable(
     session::end_all_of(db, id, End::Disabled, now, None).await?;
     reset::remove_all_of(db, id).await?;
     record(db, scope, "user.disabled", id, json!({ "disabled": true })).await?;
+    tell_tenants(db, scope, "membership.disabled", id).await?;
     Ok(user)
 }
 
-/// Enables an account again; its old sessions stay ended. Writes an audit row.
+/// Enables an account again; its old sessions stay ended. Writes audit rows as [`disable`] does.
 ///
 /// # Errors
 /// As [`set_password`].
@@ -334,7 +336,39 @@ pub async fn enable(
 ) -> Result<User, IdentityError> {
     let user = set_disabled(db, scope, id, None, expected).await?;
     record(db, scope, "user.enabled", id, json!({ "disabled": false })).await?;
+    tell_tenants(db, scope, "membership.enabled", id).await?;
     Ok(user)
+}
+
+/// Writes an audit row for each tenant of an account: nobody but the platform sees the one about the account itself.
+async fn tell_tenants(
+    db: &impl SystemExecutor,
+    scope: &IdentityScope,
+    action: &'static str,
+    id: UserId,
+) -> Result<(), IdentityError> {
+    #[derive(FromQueryResult)]
+    struct Place {
+        tenant_id: TenantId,
+    }
+    let places: Vec<Place> = db
+        .query_all(raw_sql!(
+            Postgres,
+            r#"SELECT tenant_id FROM public.memberships WHERE user_id = {id} ORDER BY tenant_id"#
+        ))
+        .await?;
+    for Place { tenant_id } in places {
+        let entry = audit::Entry {
+            action,
+            entity: "user",
+            entity_id: Some(id.uuid()),
+            tenant: Some(tenant_id),
+            before: None,
+            after: None,
+        };
+        audit::record(db, scope, entry).await?;
+    }
+    Ok(())
 }
 
 async fn set_disabled(

@@ -4,7 +4,7 @@ use std::io::Read;
 
 use anyhow::Context;
 use clap::Subcommand;
-use clinicx_identity::{IdentityError, IdentityScope, NewAccount, Password, membership, user};
+use clinicx_identity::{IdentityError, IdentityScope, LastOwner, NewAccount, Password, user};
 use clinicx_tenancy::registry;
 use clinicx_types::{name::TenantSlug, permission::Role};
 use serde_json::json;
@@ -38,6 +38,9 @@ pub enum UserCommand {
         /// A role; may be repeated
         #[arg(long = "role", required = true)]
         roles: Vec<Role>,
+        /// Give them also when the tenant is left without an owner who can log in
+        #[arg(long)]
+        force: bool,
     },
     /// Print a link with which an account's owner sets a new password, once and within 30 minutes
     ResetPassword {
@@ -86,7 +89,7 @@ async fn carry_out(platform: &Platform, command: UserCommand, output: &Output) -
             let made = platform.identity.create_user(&scope, account).await.map_err(said)?;
             output.one(&json!({"id": made.id, "email": made.email, "operator": made.is_operator}));
         }
-        UserCommand::Grant { email, tenant, roles } => {
+        UserCommand::Grant { email, tenant, roles, force } => {
             let scope = IdentityScope::system("user grant");
             let found = user::find_by_email(&platform.app, &email).await.map_err(said)?;
             let user = found.ok_or_else(|| {
@@ -95,10 +98,17 @@ async fn carry_out(platform: &Platform, command: UserCommand, output: &Output) -
             let tenant = registry::find_by_slug(&platform.app, &tenant).await?.ok_or_else(|| {
                 Failed::message(format!("there is no tenant {tenant}; see `clinicx tenant list`"))
             })?;
-            let tx = platform.app.begin().await.map_err(clinicx_persistence::Failure::from)?;
-            let granted = membership::grant(&tx, &scope, tenant.id, user.id, &roles).await;
-            let granted = granted.map_err(said)?;
-            tx.commit().await.map_err(clinicx_persistence::Failure::from)?;
+            let last_owner = if force { LastOwner::MayGo } else { LastOwner::Stays };
+            let place = (tenant.id, user.id);
+            let granted = platform.identity.grant_roles(&scope, place, &roles, last_owner).await;
+            let granted = granted.map_err(|error| match error {
+                IdentityError::LastOwner => Failed::message(format!(
+                    "{email} is the last owner of {} who can log in; give somebody else `--role owner` first, or say \
+                     `--force`",
+                    tenant.slug
+                )),
+                other => said(other).into(),
+            })?;
             output.one(&json!({"email": email, "tenant": tenant.slug, "roles": granted.roles}));
         }
         UserCommand::ResetPassword { email, password_stdin: false } => {

@@ -150,6 +150,10 @@ async fn users_are_made_and_get_roles() {
     grant("with-users", &[]).expect(2);
     let nobody = program.run(&["user", "grant", "x@y.example", "with-users", "--role", "doctor"]);
     assert!(nobody.refusal(1).contains("clinicx user create"), "{}", nobody.stderr);
+    let unmake = ["user", "grant", "admin@clinic.example", "with-users", "--role", "nurse"];
+    let kept = program.run(&unmake);
+    assert!(kept.refusal(1).contains("--force"), "{}", kept.stderr);
+    program.run(&[&unmake[..], &["--force"]].concat()).expect(0);
     let link = program.run(&["user", "reset-password", "a@b.example", "--json"]).expect(0).json();
     assert!(link["token"].as_str().unwrap().starts_with("cxp_") && link["link"].is_null(), "{link}");
     let nobody = program.run(&["user", "reset-password", "x@y.example"]);

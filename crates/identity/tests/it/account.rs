@@ -1,7 +1,7 @@
 //! Accounts, memberships, the first operator.
 
 use clinicx_identity::{
-    Bootstrap, IdentityError, NewAccount, Password, admin_statements, membership,
+    Bootstrap, IdentityError, LastOwner, NewAccount, Password, admin_statements, membership,
     user::{self, UserFilter},
 };
 use clinicx_persistence::SystemExecutor;
@@ -202,5 +202,41 @@ async fn the_applications_login_can_neither_read_the_audit_nor_remove_an_account
             fixture.app.execute(Statement::from_string(DbBackend::Postgres, sql)).await.is_err(),
             "{sql}"
         );
+    }
+}
+
+#[tokio::test]
+async fn a_command_leaves_a_tenant_its_last_owner_unless_it_is_told() {
+    let fixture = Fixture::new().await;
+    let tenant = fixture.tenant("one").await;
+    let owner = fixture.member("ada@example.org", tenant, Role::Owner).await;
+    let second = fixture.user("eve@example.org").await;
+    let grant = async |user, roles: &[Role], last_owner| {
+        fixture.identity.grant_roles(&scope(), (tenant, user), roles, last_owner).await
+    };
+    assert_eq!(code(&grant(owner, &[Role::Nurse], LastOwner::Stays).await), "last_owner");
+    assert_eq!(code(&grant(second, &[Role::Nurse], LastOwner::Stays).await), "ok");
+    assert_eq!(code(&grant(second, &[Role::Owner], LastOwner::Stays).await), "ok");
+    assert_eq!(code(&grant(owner, &[Role::Nurse], LastOwner::Stays).await), "ok");
+    assert_eq!(code(&grant(second, &[Role::Nurse], LastOwner::MayGo).await), "ok");
+}
+
+#[tokio::test]
+async fn each_tenant_of_an_account_learns_that_it_was_disabled() {
+    let fixture = Fixture::new().await;
+    let (one, two) = (fixture.tenant("one").await, fixture.tenant("two").await);
+    let user = fixture.member("ada@example.org", one, Role::Owner).await;
+    fixture.grant(user, two, &[Role::Nurse]).await;
+    fixture.identity.disable_user(&scope(), user, None).await.unwrap();
+    fixture.identity.enable_user(&scope(), user, None).await.unwrap();
+    let audit = fixture.audit().await;
+    for action in ["membership.disabled", "membership.enabled"] {
+        let told: Vec<_> = audit.iter().filter(|row| row.0 == action).collect();
+        assert!(told.iter().all(|row| row.1 == Some(user.uuid())), "{told:?}");
+        let mut tenants: Vec<_> = told.iter().filter_map(|row| row.2).collect();
+        tenants.sort();
+        let mut expected = vec![one.uuid(), two.uuid()];
+        expected.sort();
+        assert_eq!(tenants, expected, "{action}");
     }
 }
