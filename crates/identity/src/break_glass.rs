@@ -338,6 +338,38 @@ impl Identity {
     }
 }
 
+/// Ends the grants of an operator whose last session was ended, by a log-out say: nobody can use them any more. Writes an
+/// audit row for each that its tenant sees.
+pub(crate) async fn end_without_session(
+    tx: &SystemTransaction,
+    scope: &IdentityScope,
+    operator: UserId,
+) -> Result<(), IdentityError> {
+    let now = scope.now();
+    let grants: Vec<EndedRow> = tx
+        .query_all(raw_sql!(
+            Postgres,
+            r#"UPDATE public.break_glass_grants AS g
+               SET ended_at = {now}, ended_by = {operator}, version = version + 1
+               WHERE g.operator_id = {operator} AND g.ended_at IS NULL AND g.expires_at > {now}
+                 AND NOT EXISTS (SELECT FROM public.sessions AS s
+                                 WHERE s.grant_id = g.id AND s.revoked_at IS NULL AND s.expires_at > {now})
+               RETURNING g.id, g.tenant_id"#
+        ))
+        .await?;
+    for EndedRow { id, tenant_id } in grants {
+        let after = json!({ "sessions_ended": 0, "grant_id": id });
+        record(tx, scope, tenant_id, ("break_glass.ended", id, after)).await?;
+    }
+    Ok(())
+}
+
+#[derive(FromQueryResult)]
+struct EndedRow {
+    id: BreakGlassGrantId,
+    tenant_id: TenantId,
+}
+
 /// Ends the grants of an operator who is none any more, with their sessions, and returns these. Writes an audit row for
 /// each that its tenant sees.
 pub(crate) async fn end_all_of(
@@ -345,13 +377,8 @@ pub(crate) async fn end_all_of(
     scope: &IdentityScope,
     operator: UserId,
 ) -> Result<Vec<SessionId>, IdentityError> {
-    #[derive(FromQueryResult)]
-    struct Ended {
-        id: BreakGlassGrantId,
-        tenant_id: TenantId,
-    }
     let (now, by) = (scope.now(), scope.actor.user_id());
-    let grants: Vec<Ended> = tx
+    let grants: Vec<EndedRow> = tx
         .query_all(raw_sql!(
             Postgres,
             r#"UPDATE public.break_glass_grants
@@ -361,7 +388,7 @@ pub(crate) async fn end_all_of(
         ))
         .await?;
     let mut all = Vec::new();
-    for Ended { id, tenant_id } in grants {
+    for EndedRow { id, tenant_id } in grants {
         let sessions = session::end_under(tx, id, End::OperatorRevoked, now).await?;
         let after = json!({ "sessions_ended": sessions.len(), "grant_id": id });
         record(tx, scope, tenant_id, ("break_glass.ended", id, after)).await?;

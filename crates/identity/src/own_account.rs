@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::{
     attempt::{self, Standing, Subject},
-    audit,
+    audit, break_glass,
     email::EmailAddress,
     error::IdentityError,
     identity::{Identity, settle},
@@ -275,6 +275,8 @@ impl Identity {
             };
             let after = json!({ "session_id": family, "sessions_ended": ended.len() });
             self.record_log_out(&tx, principal, "user.session_ended", after, origin).await?;
+            let scope = self.scope(principal.actor(), *origin);
+            break_glass::end_without_session(&tx, &scope, principal.user_id).await?;
             Ok(ended)
         }
         .await;
@@ -302,6 +304,8 @@ impl Identity {
             };
             let after = json!({ "sessions_ended": ended.len() });
             self.record_log_out(&tx, principal, "user.logged_out_everywhere", after, origin).await?;
+            let scope = self.scope(principal.actor(), *origin);
+            break_glass::end_without_session(&tx, &scope, principal.user_id).await?;
             Ok(ended)
         }
         .await;

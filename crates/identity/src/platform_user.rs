@@ -15,7 +15,8 @@ use crate::{
 };
 
 impl Identity {
-    /// Disables an account: nobody can log in to it, and its sessions end. Writes an audit row.
+    /// Disables an account: nobody can log in to it, and its sessions and break-glass grants end. An operator may shut a
+    /// clinic's last owner out, whose tenant has a row of it. Writes audit rows.
     ///
     /// # Errors
     /// [`IdentityError::NotFound`], [`IdentityError::Stale`], [`IdentityError::OwnAccount`],
@@ -32,6 +33,7 @@ impl Identity {
             require_other_operator(&tx, scope, id).await?;
             let alive = session::alive_of(&tx, id).await?;
             let user = user::disable(&tx, scope, id, expected).await?;
+            break_glass::end_without_session(&tx, scope, id).await?;
             Ok((user, alive))
         }
         .await;

@@ -16,7 +16,7 @@ use clinicx_types::{
 use serde_json::json;
 
 use crate::{
-    audit,
+    audit, break_glass,
     destination::refuse_status,
     dto::Tokens,
     error::IdentityError,
@@ -113,7 +113,21 @@ impl Identity {
             source: origin.source,
             grant: presented.grant_id,
         };
-        self.make_tokens(tx, &session).await.map(Exchange::Done)
+        let tokens = self.make_tokens(tx, &session).await?;
+        // Each step under a grant leaves a row that the tenant sees.
+        if let Some(grant) = presented.grant_id {
+            let entry = audit::Entry {
+                action: "session.refreshed",
+                entity: "user",
+                entity_id: Some(presented.user_id.uuid()),
+                tenant: presented.tenant_id,
+                before: None,
+                after: Some(json!({ "session_id": presented.session_id, "grant_id": grant })),
+            };
+            let scope = self.scope(Actor::Operator(presented.user_id), *origin);
+            audit::record(tx, &scope, entry).await?;
+        }
+        Ok(Exchange::Done(tokens))
     }
 
     /// Opens a session for another tenant of the caller's. It ends with the present one, by log-out and by time.
@@ -243,7 +257,9 @@ impl Identity {
                 before: None,
                 after: Some(json!({ "session_id": leaving.session, "sessions_ended": ended.len() })),
             };
-            audit::record(tx, &self.scope(leaving.actor, *origin), entry).await?;
+            let scope = self.scope(leaving.actor, *origin);
+            audit::record(tx, &scope, entry).await?;
+            break_glass::end_without_session(tx, &scope, leaving.user).await?;
         }
         Ok(ended)
     }

@@ -116,6 +116,28 @@ async fn a_grant_ends_with_the_operators_right() {
 }
 
 #[tokio::test]
+async fn a_grant_ends_with_the_log_out_from_its_session() {
+    let (fixture, tenant, operator) = platform().await;
+    let (grant, tokens) = open(&fixture, &operator, "one", 60).await.unwrap();
+    let (other, kept) = open(&fixture, &operator, "one", 60).await.unwrap();
+    let renewed = refresh(&fixture, &tokens).await.unwrap();
+    let audit = fixture.audit().await;
+    let row = audit.iter().find(|(action, ..)| action == "session.refreshed").unwrap();
+    assert_eq!((row.1, row.2), (Some(operator.user_id.uuid()), Some(tenant.uuid())));
+    let guest = fixture.principal(&renewed).await;
+    fixture.identity.logout(&guest, &origin()).await.unwrap();
+    let ended = break_glass::get(&fixture.app, None, grant.id).await.unwrap();
+    assert_eq!((ended.ended_at.is_some(), ended.ended_by), (true, Some(operator.user_id)));
+    assert!(accepts(&fixture.identity, &kept).await);
+    let goes_on = break_glass::get(&fixture.app, None, other.id).await.unwrap();
+    assert_eq!(goes_on.ended_at, None);
+    fixture.identity.logout_all(&operator, &origin()).await.unwrap();
+    let ended = break_glass::get(&fixture.app, None, other.id).await.unwrap();
+    assert!(ended.ended_at.is_some());
+    assert_eq!(fixture.audited("break_glass.ended").await, 2);
+}
+
+#[tokio::test]
 async fn who_is_no_operator_and_what_is_no_active_tenant_is_refused() {
     let (fixture, tenant, operator) = platform().await;
     assert_eq!(code(&open(&fixture, &operator, "unheard-of", 5).await), "not_found");
