@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clinicx_persistence::{Actor, SystemConnection, SystemTransaction};
 use clinicx_types::{
     clock::{Clock, IdSource},
-    id::UserId,
+    id::{SessionId, UserId},
 };
 use tokio::sync::Notify;
 
@@ -166,6 +166,15 @@ impl Identity {
         let now = self.clock.now();
         let claims = self.signer.verify(token, now).map_err(IdentityError::InvalidToken)?;
         self.principals.of(&self.app, &claims, now).await
+    }
+
+    /// Returns who has a session, with the roles of now or of a moment ago, as [`Identity::authenticate`] does; `None`
+    /// when it has ended. For answers that go on after they were begun.
+    ///
+    /// # Errors
+    /// [`IdentityError::Database`] when it can't be looked up.
+    pub async fn standing_of(&self, session: SessionId) -> Result<Option<Arc<Principal>>, IdentityError> {
+        self.principals.standing(&self.app, session, self.clock.now()).await
     }
 
     /// Returns what the caller may know of themselves.

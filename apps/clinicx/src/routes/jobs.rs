@@ -1,12 +1,20 @@
 //! Background work, for operators of the platform.
 
-use std::time::Duration;
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
-use actix_web::web::Bytes;
+use actix_web::{http::StatusCode, web::Bytes};
+use clinicx_identity::Identity;
 use clinicx_jobs::{Job, JobFilter, JobId, JobState, query};
 use clinicx_persistence::SystemConnection;
 use clinicx_tenancy::registry;
-use clinicx_types::{id::TenantId, name::TenantSlug};
+use clinicx_types::{
+    id::{SessionId, TenantId, UserId},
+    name::TenantSlug,
+};
 use clinicx_web::{Access, ApiError, CallerCx, HttpModule, IfMatch, List, Operation, Path, Reply};
 use futures_util::{Stream, stream};
 use schemars::JsonSchema;
@@ -15,7 +23,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::platform_tenants::scope;
-use crate::wiring::Slot;
+use crate::wiring::{Platform, Slot};
 
 /// How often a job is looked at for whoever watches it.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
@@ -23,12 +31,15 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const SIGN_EVERY: Duration = Duration::from_secs(15);
 /// How long one answer goes on. Then the client asks again, with a token that is looked at again.
 const WATCH_FOR: Duration = Duration::from_secs(60);
+/// How many answers of one user go on at a time, in one process; each looks twice a second.
+const MAX_WATCHES: usize = 8;
 /// After how long a client that was cut off asks again, in milliseconds.
 const RETRY_MS: u32 = 1000;
 
 /// The operations on jobs.
 pub fn module(slot: &Slot) -> HttpModule {
     let take = || slot.clone();
+    let watchers = Watchers::default();
     let (listing, getting, watching, cancelling) = (take(), take(), take(), take());
     HttpModule::new("jobs", "Background work, for operators of the platform").operations([
         Operation::get("/platform/jobs", "list_jobs")
@@ -47,13 +58,15 @@ pub fn module(slot: &Slot) -> HttpModule {
             .summary("Watch a job, as server-sent events")
             .description(
                 "Each event `job` holds the job as it is shown, with its version as `id`: one at once, and one for \
-                 each change. The answer ends with the job, and after a minute at the latest: whoever goes on watching \
-                 asks again.",
+                 each change. The answer ends with the job, with the caller's right and after a minute at the latest: \
+                 whoever goes on watching asks again. A user watches at most eight at a time.",
             )
             .access(Access::Operator)
             .answers_content("text/event-stream")
             .errors(&["not_found"])
-            .handler(move |cx: CallerCx, id: Path<JobId>| watch(watching.clone(), cx, id)),
+            .handler(move |cx: CallerCx, id: Path<JobId>| {
+                watch(watching.clone(), watchers.clone(), cx, id)
+            }),
         Operation::transition("/platform/jobs/{id}/cancel", "cancel_job")
             .summary("Cancel a job")
             .description(
@@ -109,10 +122,17 @@ async fn cancel(slot: Slot, cx: CallerCx, Path(id): Path<JobId>) -> Result<Reply
     .await
 }
 
-async fn watch(slot: Slot, _cx: CallerCx, Path(id): Path<JobId>) -> Result<Reply, ApiError> {
+async fn watch(
+    slot: Slot,
+    watchers: Watchers,
+    cx: CallerCx,
+    Path(id): Path<JobId>,
+) -> Result<Reply, ApiError> {
     let platform = slot.platform()?;
     let job = query::get(&platform.app, id).await?;
-    let watch = Watch::begin(platform.app.clone(), id, platform.stopping.clone());
+    let (user, session) = (cx.caller().user_id, cx.caller().session_id.ok_or_else(ApiError::not_found)?);
+    let place = watchers.enter(user).ok_or_else(too_many)?;
+    let watch = Watch::begin(platform, id, session, place);
     Ok(about(job.tenant_id, Reply::streaming("text/event-stream", watch.events(job))))
 }
 
@@ -124,10 +144,57 @@ fn about(tenant: Option<TenantId>, reply: Reply) -> Reply {
     }
 }
 
+fn too_many() -> ApiError {
+    ApiError::new(StatusCode::TOO_MANY_REQUESTS, "throttled")
+        .detail("too many jobs are being watched by this user at a time")
+}
+
+/// How many answers each user has that go on.
+#[derive(Clone, Default)]
+struct Watchers(Arc<Mutex<HashMap<UserId, usize>>>);
+
+impl Watchers {
+    /// Counts one more, unless there are too many.
+    fn enter(&self, user: UserId) -> Option<Place> {
+        let mut counts = self.counts();
+        let count = counts.entry(user).or_default();
+        (*count < MAX_WATCHES).then(|| {
+            *count += 1;
+            Place { watchers: self.clone(), user }
+        })
+    }
+
+    fn counts(&self) -> MutexGuard<'_, HashMap<UserId, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One of a user's answers that go on, for as long as it lives.
+struct Place {
+    watchers: Watchers,
+    user: UserId,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.watchers.counts();
+        if let Entry::Occupied(mut count) = counts.entry(self.user) {
+            *count.get_mut() = count.get().saturating_sub(1);
+            if *count.get() == 0 {
+                count.remove();
+            }
+        }
+    }
+}
+
 /// Somebody who watches a job.
 struct Watch {
     app: SystemConnection,
+    identity: Identity,
     id: JobId,
+    /// As whom: it is looked at again for as long as the answer goes on.
+    session: SessionId,
+    _place: Place,
     /// Cancelled when the service begins to stop, which would otherwise wait for this answer.
     stopping: CancellationToken,
     until: Instant,
@@ -136,9 +203,19 @@ struct Watch {
 }
 
 impl Watch {
-    fn begin(app: SystemConnection, id: JobId, stopping: CancellationToken) -> Self {
+    fn begin(platform: &Platform, id: JobId, session: SessionId, place: Place) -> Self {
         let now = Instant::now();
-        Self { app, id, stopping, until: now + WATCH_FOR, last: now, seen: None }
+        Self {
+            app: platform.app.clone(),
+            identity: platform.identity.clone(),
+            id,
+            session,
+            _place: place,
+            stopping: platform.stopping.clone(),
+            until: now + WATCH_FOR,
+            last: now,
+            seen: None,
+        }
     }
 
     /// Returns what is sent: the job as it is, and again after each change, until it has ended.
@@ -164,7 +241,7 @@ impl Watch {
                 () = self.stopping.cancelled() => return None,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            if Instant::now() >= self.until {
+            if Instant::now() >= self.until || !self.may_go_on().await {
                 return None;
             }
             match query::find(&self.app, self.id).await {
@@ -176,6 +253,15 @@ impl Watch {
             if self.last.elapsed() >= SIGN_EVERY {
                 return Some(None);
             }
+        }
+    }
+
+    /// Tells whether whoever watches still operates the platform; a log-out or a right that was taken away is noticed
+    /// as soon as by the next request. While the database is away nobody knows, and there is no news either.
+    async fn may_go_on(&self) -> bool {
+        match self.identity.standing_of(self.session).await {
+            Ok(standing) => standing.is_some_and(|principal| principal.is_operator && !principal.must_enrol),
+            Err(_) => true,
         }
     }
 

@@ -274,3 +274,34 @@ async fn a_service_that_stops_gives_its_jobs_back_and_lets_its_watchers_go() {
     assert_eq!((job.state.as_str(), job.attempts), ("queued", 0));
     platform.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_lost_the_right_sees_no_further_news_and_nobody_watches_without_end() {
+    let config = with_jobs().await;
+    let base = start(config.clone()).await;
+    let (operator, leaving) = (log_in(base.clone()).await, log_in(base).await);
+    let clinic = Clinic::made_by(&operator, json!({})).await;
+    let platform = Platform::open(&config).await.unwrap();
+    let id = ask(&platform, clinic.tenant["id"].as_str().unwrap().parse().unwrap(), true).await;
+    until(&operator, id, |job| job["progress"]["done"] == 1).await;
+    let mut events = Events::of(&leaving, id).await;
+    assert_eq!(events.next().await.unwrap()["state"], "running");
+    leaving.post("/auth/logout", json!({})).await.expect(204);
+    let left = Instant::now();
+    assert_eq!(events.next().await, None);
+    assert!(left.elapsed() < Duration::from_secs(5), "{:?}", left.elapsed());
+
+    let mut watched = Vec::new();
+    for _ in 0..8 {
+        watched.push(Events::of(&operator, id).await);
+    }
+    let path = format!("/platform/jobs/{id}/events");
+    operator.get(&path).await.expect_problem(429, "throttled");
+    let cancel = operator.request(Method::POST, &format!("/platform/jobs/{id}/cancel"));
+    operator.send(cancel).await.expect(200);
+    for mut events in watched {
+        while events.next().await.is_some() {}
+    }
+    assert_eq!(operator.get(&path).await.status, 200);
+    platform.close().await;
+}
