@@ -2,7 +2,7 @@
 
 use super::{
     SystemMigration,
-    roles::SystemRole::{App, Control},
+    roles::SystemRole::{App, Backup, Control},
     script::SystemScript,
 };
 
@@ -52,6 +52,20 @@ CREATE TABLE audit_logs (
 const GRANT_TO_EVERYBODY: &str = "\
 GRANT INSERT (actor_kind, actor_id, actor_job, action, entity, entity_id, patient_id, request_id, source_address, \
 before, after) ON TABLE audit_logs TO PUBLIC";
+
+/// Anybody who can connect may add rows; the backup login is for reading. The rows that are there are left alone.
+pub(super) const BACKUP_READS: SystemMigration = SystemMigration {
+    name: "m0043_backup_writes_no_audit",
+    up: backup_reads,
+    irreversible: "the backup login would write again",
+};
+
+fn backup_reads(script: &mut SystemScript<'_>) {
+    let backup = script.name_of(Backup);
+    script.role_sql(format!(
+        "ALTER TABLE audit_logs ADD CONSTRAINT ck_audit_logs__database_role CHECK (database_role <> '{backup}') NOT VALID"
+    ));
+}
 
 fn up(script: &mut SystemScript<'_>) {
     script.sql(TENANT_ID_OF);

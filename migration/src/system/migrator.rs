@@ -3,7 +3,8 @@
 use async_trait::async_trait;
 use clinicx_types::name::RoleName;
 use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbErr, DynIden, SqlxPostgresConnector, sea_query::IntoIden,
+    ConnectionTrait, DatabaseConnection, DbBackend, DbErr, DynIden, SqlxPostgresConnector, Statement,
+    sea_query::IntoIden,
 };
 use sea_orm_migration::{MigrationName, MigrationTrait, MigratorTraitSelf, SchemaManager};
 use sqlx::{
@@ -16,6 +17,9 @@ use crate::failure::DatabaseFailure;
 
 /// The table that remembers which migrations of the system schema were applied.
 pub const LEDGER: &str = "system_migrations";
+/// Brings back a row when the audit is there.
+const HAS_AUDIT: &str = "SELECT 1 AS it FROM pg_catalog.pg_class \
+     WHERE relnamespace = 'public'::pg_catalog.regnamespace AND relname = 'audit_logs'";
 /// The advisory lock of whoever migrates the system schema of a database.
 const LOCK: i64 = 0x636c_696e_6963_7801;
 
@@ -51,19 +55,21 @@ pub struct Report {
 #[derive(Clone, Debug)]
 pub struct SystemMigrator {
     roles: RoleNames,
+    /// Whether there is an audit to write to.
+    records: bool,
 }
 
 impl SystemMigrator {
     /// Makes the migrator of a database whose roles have these names.
     pub fn new(roles: RoleNames) -> Self {
-        Self { roles }
+        Self { roles, records: false }
     }
 }
 
 impl MigratorTraitSelf for SystemMigrator {
     fn migrations(&self) -> Vec<Box<dyn MigrationTrait>> {
         let step = |migration: &SystemMigration| -> Box<dyn MigrationTrait> {
-            Box::new(Step { migration: *migration, roles: self.roles.clone() })
+            Box::new(Step { migration: *migration, roles: self.roles.clone(), records: self.records })
         };
         LIST.iter().map(step).collect()
     }
@@ -85,8 +91,7 @@ pub async fn migrate(login: &PgConnectOptions, names: &RoleNames) -> Result<Repo
         roles::bootstrap(login, names).await?;
     }
     let db = connect_as_owner(login, names).await?;
-    let migrator = SystemMigrator::new(names.clone());
-    let result = apply(&migrator, &db, names).await;
+    let result = apply(&db, names, report.roles).await;
     // Closing gives the lock back; the result is what counts.
     let _closed = db.close().await;
     report.applied = result.map_err(|error| DatabaseFailure::of("migrate the system schema", &error))?;
@@ -117,22 +122,39 @@ pub async fn pending(
 }
 
 async fn apply(
-    migrator: &SystemMigrator,
     db: &DatabaseConnection,
     names: &RoleNames,
+    roles_were_repaired: bool,
 ) -> Result<Vec<String>, DbErr> {
+    let is_new = db.query_one_raw(Statement::from_string(DbBackend::Postgres, HAS_AUDIT)).await?.is_none();
+    let migrator = SystemMigrator { roles: names.clone(), records: !is_new };
     let pending = migrator.get_pending_migrations(db).await?;
+    let mut restore = functions::restore(names);
+    // Of the making of a database there is nobody to tell.
+    if roles_were_repaired && !is_new {
+        restore.push_str(";\n");
+        restore
+            .push_str(&audit_row("system.repaired", "jsonb_build_object('roles', true, 'functions', true)"));
+    }
     if pending.is_empty() {
-        db.execute_unprepared(&functions::restore(names)).await?;
+        db.execute_unprepared(&restore).await?;
         return Ok(Vec::new());
     }
     migrator.up(db, None).await?;
-    db.execute_unprepared(&functions::restore(names)).await?;
+    db.execute_unprepared(&restore).await?;
     for role in [SystemRole::App, SystemRole::Control, SystemRole::Migrator] {
         db.execute_unprepared(&format!("GRANT SELECT ON TABLE {LEDGER} TO {}", names.of(role).quoted()))
             .await?;
     }
     Ok(pending.iter().map(|migration| migration.name().to_owned()).collect())
+}
+
+/// Writes the audit row of something that was done to the system schema.
+fn audit_row(action: &str, after: &str) -> String {
+    format!(
+        "INSERT INTO public.audit_logs (actor_kind, actor_job, action, entity, after) \
+         VALUES ('system', 'system migration', '{action}', 'system_schema', {after})"
+    )
 }
 
 async fn can_administer(login: &PgConnectOptions) -> Result<bool, SystemMigrationError> {
@@ -176,6 +198,7 @@ fn preamble(owner: &RoleName) -> String {
 struct Step {
     migration: SystemMigration,
     roles: RoleNames,
+    records: bool,
 }
 
 impl MigrationName for Step {
@@ -189,7 +212,13 @@ impl MigrationTrait for Step {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
         let mut script = SystemScript::new(&self.roles);
         (self.migration.up)(&mut script);
-        let batch = script.into_statements().join(";\n");
+        let mut statements = script.into_statements();
+        if self.records {
+            let name = self.migration.name;
+            statements
+                .push(audit_row("system.migrated", &format!("jsonb_build_object('migration', '{name}')")));
+        }
+        let batch = statements.join(";\n");
         manager.get_connection().execute_unprepared(&batch).await.map(|_| ())
     }
 

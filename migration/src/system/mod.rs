@@ -53,4 +53,5 @@ const LIST: &[SystemMigration] = &[
     tenant_keys::DESTRUCTION,
     jobs::MIGRATION,
     fleet_migrations::MIGRATION,
+    audit::BACKUP_READS,
 ];

@@ -67,6 +67,16 @@ impl<'a> SystemScript<'a> {
         self.statements.push(statement.to_owned());
     }
 
+    /// Adds a statement that names roles.
+    pub fn role_sql(&mut self, statement: String) {
+        self.statements.push(statement);
+    }
+
+    /// Returns the name of a role, which needs no quotes in a literal.
+    pub fn name_of(&self, role: SystemRole) -> &'a str {
+        self.roles.of(role).as_str()
+    }
+
     /// Returns the statements in their order.
     pub fn into_statements(self) -> Vec<String> {
         self.statements

@@ -71,9 +71,21 @@ async fn write(
     let is_claimed =
         |one: &&PlannedMigration| upto.get(one.module).is_some_and(|claimed| one.position <= *claimed);
     let rows: Vec<_> = plan.migrations().iter().filter(is_claimed).map(|one| (one, None)).collect();
-    let batch = ledger::insert(&target, &rows, Origin::Baseline).into_iter().collect();
+    let mut batch: Vec<String> = ledger::insert(&target, &rows, Origin::Baseline).into_iter().collect();
+    batch.push(audit_row(subject, upto));
     let counts =
         plan.modules().map(|module| (module, upto.get(module).copied().unwrap_or_default())).collect();
     let (version, _) = registry::write(tx, subject.tenant_id, &counts, batch).await?;
     Ok(version)
+}
+
+/// Writes the audit row, which the tenant sees. The modules are those of the plan, whose names need no quotes.
+fn audit_row(subject: &Subject, upto: &BTreeMap<&str, i32>) -> String {
+    let id = subject.tenant_id;
+    let claimed: Vec<String> = upto.iter().map(|(module, count)| format!("'{module}', {count}")).collect();
+    format!(
+        "INSERT INTO public.audit_logs (tenant_id, actor_kind, actor_job, action, entity, entity_id, after) \
+         VALUES ('{id}', 'system', 'migrate baseline', 'tenant.adopted', 'tenant', '{id}', jsonb_build_object({}))",
+        claimed.join(", ")
+    )
 }

@@ -8,15 +8,31 @@ use clinicx_types::sabotage::{Bug, planted};
 
 use crate::predicate::{self, Terms};
 
-use super::script::ScriptTarget;
+use super::{fleet, script::ScriptTarget};
 
 const SCRIPT: &str = include_str!("fences.sql");
+/// What is written when something was mended that no migration has touched: it was torn by hand.
+const RECORD: &str = "    IF v_mended > 0 THEN
+        INSERT INTO public.audit_logs (tenant_id, actor_kind, actor_job, action, entity, entity_id, after)
+        VALUES (v_id::uuid, 'system', '{job}', 'tenant.fences_mended', 'tenant', v_id::uuid,
+                pg_catalog.jsonb_build_object('statements', v_mended));
+    END IF;
+";
 /// The script's own names for a tenant.
 const TERMS: Terms = Terms { id: "v_id", role: "v_role", owner: "v_owner" };
 
-/// Writes the statement that puts the fences up; nothing on a cluster without a role per tenant, which has no triggers
-/// either.
+/// Writes the statement that puts the fences up after migrations, which have an audit row of their own; nothing on a
+/// cluster without a role per tenant, which has no triggers either.
 pub fn statement(target: &ScriptTarget) -> Option<String> {
+    write(target, "")
+}
+
+/// As [`statement`], with an audit row that the tenant sees when anything had to be mended.
+pub fn mending_statement(target: &ScriptTarget) -> Option<String> {
+    write(target, &RECORD.replace("{job}", fleet::JOB))
+}
+
+fn write(target: &ScriptTarget, record: &str) -> Option<String> {
     let role = target.role.as_ref()?;
     let script = match planted(Bug::RowSecurityNotForced) {
         true => SCRIPT
@@ -26,6 +42,7 @@ pub fn statement(target: &ScriptTarget) -> Option<String> {
     };
     Some(
         predicate::fill(&script, &TERMS)
+            .replace("{record}", record)
             .replace("{schema}", &target.schema.literal())
             .replace("{role}", &format!("'{}'", role.as_str()))
             .replace("{tenant_id}", &target.tenant_id.to_string()),

@@ -1,6 +1,6 @@
 -- Puts the fences up around everything in one tenant's schema, and leaves alone what is right already.
 -- {schema}, {role} and {tenant_id} stand for the tenant's own, as literals; the owner role runs this. The other marks
--- stand for the predicates that the check uses too.
+-- stand for the predicates that the check uses too, and for what is written when anything was mended.
 DO $fences$
 DECLARE
     v_schema CONSTANT text := {schema};
@@ -14,6 +14,7 @@ DECLARE
         v_id, v_role, v_owner);
     v_table record;
     v_extra record;
+    v_mended integer := 0;
 BEGIN
     FOR v_extra IN
         SELECT CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(g.grantee)) END
@@ -26,6 +27,7 @@ BEGIN
         EXECUTE pg_catalog.format('REVOKE %s ON SCHEMA %I FROM %s CASCADE',
             CASE v_extra.grantee WHEN pg_catalog.quote_ident(v_role) THEN 'CREATE' ELSE 'ALL' END,
             v_schema, v_extra.grantee);
+        v_mended := v_mended + 1;
     END LOOP;
 
     FOR v_table IN
@@ -54,6 +56,7 @@ BEGIN
         LOOP
             EXECUTE pg_catalog.format('REVOKE %s ON %I.%I FROM %s CASCADE',
                 v_extra.privilege, v_schema, v_table.name, v_extra.grantee);
+            v_mended := v_mended + 1;
         END LOOP;
         CONTINUE WHEN NOT v_table.is_table;
 
@@ -62,10 +65,12 @@ BEGIN
             WHERE NOT pg_catalog.has_table_privilege(v_role, v_table.oid, w.privilege)
         LOOP
             EXECUTE pg_catalog.format('GRANT %s ON %I.%I TO %I', v_extra.privilege, v_schema, v_table.name, v_role);
+            v_mended := v_mended + 1;
         END LOOP;
         IF NOT v_table.relrowsecurity OR NOT v_table.relforcerowsecurity THEN
             EXECUTE pg_catalog.format('ALTER TABLE %I.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY',
                 v_schema, v_table.name);
+            v_mended := v_mended + 1;
         END IF;
         FOR v_extra IN
             SELECT p.polname AS name
@@ -73,10 +78,12 @@ BEGIN
             WHERE p.polrelid = v_table.oid AND {is_policy} IS NOT TRUE
         LOOP
             EXECUTE pg_catalog.format('DROP POLICY %I ON %I.%I', v_extra.name, v_schema, v_table.name);
+            v_mended := v_mended + 1;
         END LOOP;
         IF NOT EXISTS (SELECT FROM pg_catalog.pg_policy AS p WHERE p.polrelid = v_table.oid) THEN
             EXECUTE pg_catalog.format('CREATE POLICY tenant_isolation ON %I.%I USING (%s) WITH CHECK (%s)',
                 v_schema, v_table.name, v_rule, v_rule);
+            v_mended := v_mended + 1;
         END IF;
         IF NOT EXISTS (
             SELECT FROM pg_catalog.pg_attribute AS a
@@ -86,6 +93,7 @@ BEGIN
             EXECUTE pg_catalog.format(
                 'ALTER TABLE %I.%I ALTER tenant_id SET DEFAULT %L::uuid, ALTER tenant_id SET NOT NULL',
                 v_schema, v_table.name, v_id);
+            v_mended := v_mended + 1;
         END IF;
         IF NOT EXISTS (
             SELECT FROM pg_catalog.pg_constraint AS k WHERE k.conrelid = v_table.oid AND {is_check})
@@ -93,8 +101,10 @@ BEGIN
             -- One of its name that says something else, or was never held against the rows that are there.
             EXECUTE pg_catalog.format('ALTER TABLE %I.%I DROP CONSTRAINT IF EXISTS %I',
                 v_schema, v_table.name, 'ck_' || v_table.name || '__tenant');
+            v_mended := v_mended + 1;
             EXECUTE pg_catalog.format('ALTER TABLE %I.%I ADD CONSTRAINT %I CHECK (tenant_id = %L::uuid)',
                 v_schema, v_table.name, 'ck_' || v_table.name || '__tenant', v_id);
+            v_mended := v_mended + 1;
         END IF;
         -- TRUNCATE heeds no policy.
         FOR v_extra IN
@@ -105,6 +115,7 @@ BEGIN
                      OR g.tgfoid = 'public.refuse_truncate()'::pg_catalog.regprocedure)
         LOOP
             EXECUTE pg_catalog.format('DROP TRIGGER %I ON %I.%I', v_extra.name, v_schema, v_table.name);
+            v_mended := v_mended + 1;
         END LOOP;
         IF NOT EXISTS (
             SELECT FROM pg_catalog.pg_trigger AS g WHERE g.tgrelid = v_table.oid AND {is_guard})
@@ -112,7 +123,8 @@ BEGIN
             EXECUTE pg_catalog.format(
                 'CREATE TRIGGER refuse_truncate BEFORE TRUNCATE ON %I.%I EXECUTE FUNCTION public.refuse_truncate()',
                 v_schema, v_table.name);
+            v_mended := v_mended + 1;
         END IF;
     END LOOP;
-END
+{record}END
 $fences$

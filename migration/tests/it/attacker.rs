@@ -308,6 +308,22 @@ async fn what_was_torn_by_hand_is_mended_by_the_command_that_the_check_names() {
     let outcome =
         apply::migrate(&database.migrator(), &mut slot, test.tenancy.modules().plan(), &subject, &[]).await;
     assert_eq!(outcome.unwrap().applied, Vec::new());
+    apply::migrate(&database.migrator(), &mut slot, test.tenancy.modules().plan(), &subject, &[])
+        .await
+        .unwrap();
+    // Whoever has mended it left a row, and there was nothing to mend a second time.
+    let mended: Vec<(String, i32)> = sqlx::query_as(
+        "SELECT database_role, CAST(after ->> 'statements' AS integer) FROM public.audit_logs \
+         WHERE tenant_id = $1 AND action = 'tenant.fences_mended'",
+    )
+    .bind(test.tenant.id.uuid())
+    .fetch_all(&mut superuser)
+    .await
+    .unwrap();
+    assert!(
+        matches!(mended.as_slice(), [(role, 10..)] if role == names.of(SystemRole::Owner).as_str()),
+        "{mended:?}"
+    );
     let left: Vec<String> =
         fence::check(&app, &names, None).await.unwrap().iter().map(ToString::to_string).collect();
     assert_eq!(left, Vec::<String>::new());

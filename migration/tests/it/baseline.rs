@@ -39,6 +39,11 @@ async fn a_schema_without_a_ledger_is_adopted_and_then_migrated() {
     test.database.superuser().await.execute(sqlx::AssertSqlSafe(drop)).await.unwrap();
     let version = baseline(&login, &plan, &subject, &upto).await.unwrap();
     assert_eq!(version.modules, test.tenant.schema_version.modules - 1);
+    let row = "SELECT count(*) FROM public.audit_logs WHERE action = 'tenant.adopted' AND tenant_id = $1";
+    let mut superuser = test.database.superuser().await;
+    let told: i64 =
+        sqlx::query_scalar(row).bind(test.tenant.id.uuid()).fetch_one(&mut superuser).await.unwrap();
+    assert_eq!(told, 1);
     let outcome = apply::migrate(&login, &mut None, &plan, &subject, &[]).await.unwrap();
     assert_eq!(outcome.applied.iter().map(|one| one.name).collect::<Vec<_>>(), ["m0022_date_invoice_lines"]);
     assert_eq!(outcome.version, test.tenant.schema_version);

@@ -51,7 +51,11 @@ pub(super) async fn run(
     let undone = undo(tx, down, &target).await?;
     let (applied, touched) = apply(tx, up, &target).await?;
     let may_be_torn = order.fences == Fences::Always || touched || !undone.is_empty();
-    if may_be_torn && let Some(statement) = fences::statement(&target) {
+    let fences = match touched || !applied.is_empty() || !undone.is_empty() {
+        true => fences::statement(&target),
+        false => fences::mending_statement(&target),
+    };
+    if may_be_torn && let Some(statement) = fences {
         tx.run("put the fences up", statement).await?;
     }
     let rows: Vec<(&PlannedMigration, Option<Duration>)> =

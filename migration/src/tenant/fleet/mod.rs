@@ -21,6 +21,7 @@ pub mod wave;
 
 use std::num::NonZeroUsize;
 
+pub(crate) use mark::JOB;
 pub use mark::Mark;
 pub use pool::{TenantResult, migrate_all};
 pub use run::{Event, RunEnd, RunError, RunOptions, RunReport, run};
