@@ -144,6 +144,7 @@ async fn set_in(
     by: &PlatformScope,
 ) -> Result<Setting, TenancyError> {
     let NewValue { value, description } = new;
+    let described = description.clone();
     let key = declared.key();
     let before = match lock(tx, key).await? {
         Some(row) => Some(row),
@@ -169,14 +170,15 @@ async fn set_in(
         );
         tx.execute(update).await?;
     }
+    let was_described = before.as_ref().and_then(|row| row.description.clone());
     let was = before.and_then(Row::said).unwrap_or_else(|| declared.fallback());
     let action = Action {
         name: "configuration.set",
         entity: "configuration",
         entity_id: None,
         tenant_id: None,
-        before: Some(json!({ "key": key, "value": was })),
-        after: Some(json!({ "key": key, "value": value })),
+        before: Some(json!({ "key": key, "value": was, "description": was_described })),
+        after: Some(json!({ "key": key, "value": value, "description": described })),
     };
     tx.execute(audit::statement(by, action)).await?;
     let row = lock(tx, key).await?;
@@ -192,6 +194,7 @@ async fn unset_in(
     let key = declared.key();
     let row = lock(tx, key).await?;
     require_version(row.as_ref().map_or(0, |row| row.version), expected)?;
+    let described = row.as_ref().and_then(|row| row.description.clone());
     let Some(was) = row.and_then(Row::said) else { return Ok(()) };
     // The row stays, so that a version that somebody has read never comes again.
     let update = raw_sql!(
@@ -206,8 +209,8 @@ async fn unset_in(
         entity: "configuration",
         entity_id: None,
         tenant_id: None,
-        before: Some(json!({ "key": key, "value": was })),
-        after: Some(json!({ "key": key, "value": declared.fallback() })),
+        before: Some(json!({ "key": key, "value": was, "description": described })),
+        after: Some(json!({ "key": key, "value": declared.fallback(), "description": null })),
     };
     tx.execute(audit::statement(by, action)).await?;
     Ok(())

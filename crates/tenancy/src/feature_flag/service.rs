@@ -190,6 +190,7 @@ async fn set_in(
     let key = declared.key;
     let before = lock_or_make(tx, declared, expected).await?;
     let NewFlag { enabled, rollout_percent, description } = new;
+    let said = description.clone();
     let update = raw_sql!(
         Postgres,
         r#"UPDATE public.feature_flags
@@ -204,7 +205,9 @@ async fn set_in(
         entity_id: None,
         tenant_id: None,
         before: Some(before.told(declared)),
-        after: Some(json!({ "key": key, "enabled": enabled, "rollout_percent": rollout_percent })),
+        after: Some(json!({
+            "key": key, "enabled": enabled, "rollout_percent": rollout_percent, "description": said,
+        })),
     };
     tx.execute(audit::statement(by, action)).await?;
     Ok(flag(declared, find(tx, key).await?))
@@ -239,7 +242,9 @@ async fn unset_in(
         entity_id: None,
         tenant_id: None,
         before: Some(row.told(declared)),
-        after: Some(json!({ "key": key, "enabled": declared.enabled, "rollout_percent": 100 })),
+        after: Some(json!({
+            "key": key, "enabled": declared.enabled, "rollout_percent": 100, "description": null,
+        })),
     };
     tx.execute(audit::statement(by, action)).await?;
     Ok(())
@@ -359,7 +364,10 @@ impl Row {
     /// Returns what the audit says of it.
     fn told(&self, declared: &FeatureFlag) -> Value {
         let enabled = self.enabled.unwrap_or(declared.enabled);
-        json!({ "key": self.key, "enabled": enabled, "rollout_percent": self.rollout_percent })
+        json!({
+            "key": self.key, "enabled": enabled, "rollout_percent": self.rollout_percent,
+            "description": self.description,
+        })
     }
 }
 

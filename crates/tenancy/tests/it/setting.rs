@@ -104,6 +104,27 @@ async fn a_configuration_is_typed_versioned_and_audited() {
 }
 
 #[tokio::test]
+async fn a_note_is_audited_too() {
+    let tenancy = tenancy().await;
+    for note in [Some("first"), Some("second"), None] {
+        let description = note.map(str::to_owned);
+        let value = NewValue { value: json!(7), description: description.clone() };
+        tenancy.set_configuration(CHAIRS.key, value, None, &by()).await.unwrap();
+        let flag = NewFlag { enabled: true, rollout_percent: 100, description };
+        tenancy.set_flag(FLAG.key, flag, None, &by()).await.unwrap();
+    }
+    let rows = audited(&tenancy).await;
+    for action in ["configuration.set", "feature_flag.set"] {
+        let told = rows.iter().filter(|row| row.action == action);
+        let told: Vec<_> =
+            told.map(|row| (row.before["description"].clone(), row.after["description"].clone())).collect();
+        let (none, first, second) = (Value::Null, json!("first"), json!("second"));
+        let expected = [(none.clone(), first.clone()), (first, second.clone()), (second, none)];
+        assert_eq!(told, expected, "{action}");
+    }
+}
+
+#[tokio::test]
 async fn what_nobody_declared_can_be_neither_read_nor_set() {
     let tenancy = tenancy().await;
     let insert = raw_sql!(
