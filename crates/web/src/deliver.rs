@@ -28,6 +28,8 @@ pub(crate) struct Rendered {
     /// What comes instead of the body, bit by bit; never kept.
     pub(crate) flow: Option<Flow>,
     pub(crate) close: bool,
+    /// Its ETag does not tell all that it shows.
+    pub(crate) is_derived: bool,
     /// The patients whom it shows; kept beside the answer, never sent.
     pub(crate) shown: Option<Vec<uuid::Uuid>>,
 }
@@ -56,7 +58,8 @@ impl Rendered {
             }
             Content::Broken(cause) => return Err(ApiError::internal(cause)),
         };
-        Ok(Self { status: reply.status, headers, body, flow, close: false, shown: reply.shown.clone() })
+        let (status, shown) = (reply.status, reply.shown.clone());
+        Ok(Self { status, headers, body, flow, close: false, is_derived: false, shown })
     }
 
     /// Renders a refusal as a problem document.
@@ -83,7 +86,8 @@ impl Rendered {
             headers.push((header::ALLOW, allow(&parts.methods)));
         }
         let body = problem::write(error, catalog, language, request_id).into();
-        Self { status: parts.status, headers, body, flow: None, close: parts.close, shown: None }
+        let (status, close) = (parts.status, parts.close);
+        Self { status, headers, body, flow: None, close, is_derived: false, shown: None }
     }
 
     /// Turns a full answer into 304: the client has it already.

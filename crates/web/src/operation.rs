@@ -110,6 +110,7 @@ pub struct Operation {
     pub(crate) closed_to_grants: bool,
     pub(crate) idempotency: Idempotency,
     pub(crate) if_match: IfMatch,
+    pub(crate) is_derived: bool,
     pub(crate) trace: Option<Trace>,
     pub(crate) answers: Vec<Answer>,
     pub(crate) codes: Vec<&'static str>,
@@ -162,6 +163,7 @@ impl Operation {
             closed_to_grants: false,
             idempotency: Idempotency::None,
             if_match: IfMatch::None,
+            is_derived: false,
             trace: None,
             answers: Vec::new(),
             codes: Vec::new(),
@@ -201,6 +203,13 @@ impl Operation {
     /// Says what it does with `If-Match`.
     pub fn if_match(self, if_match: IfMatch) -> Self {
         Self { if_match, ..self }
+    }
+
+    /// Says that its answer shows more than its version tells: sums of other rows, or what follows from the day. The
+    /// version stays its ETag, for `If-Match`, but no client has the answer already because it has that one: a GET is
+    /// never answered with 304.
+    pub fn derived(self) -> Self {
+        Self { is_derived: true, ..self }
     }
 
     /// Says that it shows patients' data, in this kind of record: each answer says whose by [`Reply::showing`] and

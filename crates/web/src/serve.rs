@@ -76,7 +76,8 @@ pub(crate) async fn operation(
         if reply.status.is_success() && !operation.may_answer(reply.status) {
             tracing::error!(http.status = reply.status.as_u16(), "an answer is not in the API document");
         }
-        Rendered::reply(&reply, operation.base)
+        let rendered = Rendered::reply(&reply, operation.base)?;
+        Ok(Rendered { is_derived: operation.is_derived, ..rendered })
     });
     finish(&kit, operation.id, &request, &seen, started, rendered)
 }
@@ -163,6 +164,7 @@ fn headers_for(kit: &Kit, request: &HttpRequest) -> Vec<(header::HeaderName, Str
 fn is_known(request: &HttpRequest, rendered: &Rendered) -> bool {
     matches!(*request.method(), Method::GET | Method::HEAD)
         && rendered.status == StatusCode::OK
+        && !rendered.is_derived
         && rendered.header(&header::ETAG).is_some_and(|etag| headers::has_current(request, etag))
 }
 

@@ -28,6 +28,7 @@ pub fn module() -> HttpModule {
             .access(read)
             .shows_patients("account")
             .answers::<Account>(200)
+            .derived()
             .errors(&["not_found"])
             .handler(get),
         Operation::get("/accounts/{id}/ledger", "list_ledger")

@@ -32,6 +32,7 @@ pub fn module() -> HttpModule {
             .access(read)
             .shows_patients("installment_plan")
             .answers::<InstallmentPlan>(200)
+            .derived()
             .errors(&["not_found"])
             .handler(get),
         Operation::transition("/installment-plans/{id}/cancel", "cancel_installment_plan")

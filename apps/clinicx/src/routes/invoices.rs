@@ -52,6 +52,7 @@ pub fn module(slot: &Slot) -> HttpModule {
             .access(read)
             .shows_patients("invoice")
             .answers::<Invoice>(200)
+            .derived()
             .errors(&["not_found"])
             .handler(move |cx: TenantCx, id: Path<InvoiceId>| get(getting.clone(), cx, id)),
         Operation::get("/invoices/{id}.pdf", "print_invoice")

@@ -138,6 +138,32 @@ async fn an_invoice_is_issued_paid_and_credited() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_knows_a_version_still_hears_what_changed_around_it() {
+    let clinic = clinic().await;
+    let api = &clinic.admin;
+    let patient = clinic.patient("Payer").await;
+    let invoice = issued(api, &patient, &["100.00"]).await;
+    let parts = json!({"count": 2, "first_due_on": "2999-01-31"});
+    let plan = api.post(&format!("/invoices/{}/installment-plans", id(&invoice)), parts).await.expect(201);
+    let account = format!("/accounts/{}", invoice["account_id"].as_str().unwrap());
+    let plan = format!("/installment-plans/{}", id(&plan));
+    let tag = async |path: &str| api.get(path).await.header("etag").to_owned();
+    let tags = (tag(&account).await, tag(&plan).await);
+    let body = json!({"patient_id": patient["id"], "amount": "70.00", "method": "cash",
+        "allocations": [{"invoice_id": invoice["id"], "amount": "70.00"}]});
+    api.pay("/payments", body).await.expect(201);
+    let known = async |path: &str, tag: &str| {
+        let request = api.request(Method::GET, path).header("If-None-Match", tag);
+        api.send(request).await.expect(200)
+    };
+    assert_eq!(known(&account, &tags.0).await["balance"], "50.00");
+    assert_eq!(known(&plan, &tags.1).await["installments"][0]["paid"], "60.00");
+    // What is not overdue today can be so tomorrow.
+    let path = format!("/invoices/{}", id(&invoice));
+    assert_eq!(known(&path, &tag(&path).await).await["due"], "30.00");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_clinic_without_the_module_does_not_bill() {
     let clinic = Clinic::create().await;
     for path in ["/invoices", "/payments", "/accounts", "/reports/takings", "/billing-settings"] {

@@ -151,6 +151,7 @@ pub(crate) fn module() -> HttpModule {
             .access(read)
             .leaves_row("thing")
             .answers::<Thing>(200)
+            .derived()
             .handler(special),
         Operation::get("/things/{id}.svg", "draw_thing")
             .access(read)

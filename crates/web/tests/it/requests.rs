@@ -244,6 +244,24 @@ async fn what_the_client_has_is_not_sent_again() {
 }
 
 #[actix_web::test]
+async fn what_its_version_does_not_tell_is_always_sent() {
+    let client = Client::new();
+    for tag in ["\"3\"", "*"] {
+        let request = get_as("doctor", "/api/v1/things/special").insert_header((header::IF_NONE_MATCH, tag));
+        let answer = client.send(request).await;
+        assert_eq!((answer.status.as_u16(), answer.header("etag")), (200, Some("\"3\"")), "{tag}");
+    }
+    let document = client.send(TestRequest::get().uri("/openapi.json")).await.json();
+    let known = |path: &str| {
+        let operation = &document["paths"][path]["get"];
+        let headers = operation["parameters"].as_array().into_iter().flatten();
+        let asks = headers.filter(|one| one["name"] == "If-None-Match").count();
+        (operation["responses"]["304"].is_object(), asks)
+    };
+    assert_eq!((known("/api/v1/things/special"), known("/api/v1/things/{id}")), ((false, 0), (true, 1)));
+}
+
+#[actix_web::test]
 async fn lists_are_read_page_by_page() {
     let client = Client::new();
     let first = client.send(get_as("doctor", "/api/v1/things?limit=2&q=a&count=true")).await;
