@@ -35,6 +35,7 @@ impl Gate {
         TenantEntry {
             id: tenant.id,
             slug: tenant.slug.clone(),
+            name: tenant.name.as_str().into(),
             time_zone: tenant.time_zone,
             currency: tenant.currency,
             locale: tenant.locale.as_str().into(),

@@ -76,6 +76,7 @@ fn scope(tenant: &Tenant, job: &'static str) -> TenantScope {
         job,
         PermissionSet::default(),
     )
+    .named(&tenant.name)
 }
 
 /// Why the holds of a clinic were not cancelled.

@@ -128,7 +128,8 @@ async fn tenant_reach(
     let connection = worker.cluster.tenant_with(tenant.target(), tenant.limits.connections);
     let clinic = (tenant.time_zone, tenant.currency, tenant.locale.as_str());
     let permissions = facts.permissions.iter().copied().collect();
-    let scope = TenantScope::system(tenant.id, tenant.slug.clone(), clinic, facts.name, permissions);
+    let scope = TenantScope::system(tenant.id, tenant.slug.clone(), clinic, facts.name, permissions)
+        .named(&tenant.name);
     Ok(TenantReach { connection, scope: TenantScope { request_id: claimed.request_id, ..scope } })
 }
 

@@ -57,6 +57,8 @@ pub struct TenantScope {
     pub tenant_id: TenantId,
     /// The tenant's slug.
     pub slug: TenantSlug,
+    /// The tenant's name: how the clinic calls itself.
+    pub name: Arc<str>,
     /// The clinic's time zone, in which its days begin and end.
     pub time_zone: chrono_tz::Tz,
     /// The clinic's currency.
@@ -82,7 +84,8 @@ pub struct TenantScope {
 }
 
 impl TenantScope {
-    /// Makes a scope of the service itself with every given permission, for jobs, commands and tests.
+    /// Makes a scope of the service itself with every given permission, for jobs, commands and tests. The tenant's slug
+    /// stands for its name until [`Self::named`] says it.
     pub fn system(
         tenant_id: TenantId,
         slug: TenantSlug,
@@ -92,6 +95,7 @@ impl TenantScope {
     ) -> Self {
         Self {
             tenant_id,
+            name: slug.as_str().into(),
             slug,
             time_zone,
             currency,
@@ -105,6 +109,11 @@ impl TenantScope {
             clock: Arc::new(SystemClock),
             ids: Arc::new(RandomIds),
         }
+    }
+
+    /// Says the tenant's name.
+    pub fn named(self, name: &str) -> Self {
+        Self { name: name.into(), ..self }
     }
 
     /// Returns the present instant.

@@ -151,7 +151,8 @@ impl TestTenantBuilder {
             (tenant.time_zone, tenant.currency, &tenant.locale),
             "test",
             permissions,
-        );
+        )
+        .named(&tenant.name);
         let connection = cluster.tenant(tenant.target());
         let keyring = Keyring::new(tenancy.app().clone(), tenancy.keys().clone());
         let cipher = keyring.cipher(tenant.id).await.expect("unwrap the tenant's key").lasting();

@@ -168,6 +168,7 @@ impl Gate<'_> {
         let scope = TenantScope {
             tenant_id: entry.id,
             slug: entry.slug.clone(),
+            name: Arc::clone(&entry.name),
             time_zone: entry.time_zone,
             currency: entry.currency,
             locale: Arc::clone(&entry.locale),

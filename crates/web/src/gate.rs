@@ -40,6 +40,8 @@ pub struct TenantEntry {
     pub id: TenantId,
     /// Its slug.
     pub slug: TenantSlug,
+    /// Its name.
+    pub name: Arc<str>,
     /// The time zone of the clinic.
     pub time_zone: chrono_tz::Tz,
     /// The currency of the clinic.

@@ -152,7 +152,8 @@ async fn demo_clinic(platform: &Platform, clinic: &DemoClinic, output: &Output) 
         (tenant.time_zone, tenant.currency, &tenant.locale),
         "demo data",
         PermissionSet::of_roles(&[Role::Owner], rules),
-    );
+    )
+    .named(&tenant.name);
     let connection = platform.cluster.tenant(tenant.target());
     if demo::is_filled(&connection, &scope).await? {
         return Ok(());

@@ -52,7 +52,7 @@ pub async fn issue(
         clinicx_core::change::json(&Recipient::of(tx, (payer, row.patient_id)).await?).to_string();
     let gross = input::stored(row.gross, &row.currency)?;
     let mut issuer = settings.issuer.clone();
-    issuer.name.get_or_insert_with(|| scope.slug.as_str().to_owned());
+    issuer.name.get_or_insert_with(|| scope.name.to_string());
     // The series is locked from here on, so that it comes last.
     let number = number::next(tx, scope, Kind::Invoice, &settings, today).await?;
     let changed = ActiveModel {

@@ -77,6 +77,7 @@ impl Gatekeeper for FakeGatekeeper {
         };
         Ok(Arc::new(TenantEntry {
             id,
+            name: "Clinic".into(),
             slug,
             time_zone: chrono_tz::UTC,
             currency: "EUR".parse().unwrap(),
