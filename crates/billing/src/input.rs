@@ -9,17 +9,17 @@ use rust_decimal::Decimal;
 /// The most digits of a quantity before the point.
 const QUANTITY_DIGITS: usize = 8;
 
-/// Reads an amount that is not below zero.
+/// Reads an amount that is not below zero and has no sign.
 ///
 /// # Errors
 /// `malformed_amount`, `too_precise`, `out_of_range`.
 pub fn amount(text: &str, currency: Currency, pointer: &str) -> Result<Money, FieldError> {
     let money = Money::parse(text, currency).map_err(|error| wrong_amount(error, pointer))?;
-    if money.is_negative() {
+    // Nothing has no sign either.
+    if text.starts_with('-') {
         return Err(FieldError::new(pointer, "out_of_range", "must not be negative"));
     }
-    // "-0" is nothing, and is kept as such.
-    if money.is_zero() { Ok(Money::zero(currency)) } else { Ok(money) }
+    Ok(money)
 }
 
 /// Reads an amount above zero.
@@ -61,7 +61,15 @@ pub fn percentage(text: &str, pointer: &str) -> Result<Decimal, FieldError> {
     })
 }
 
-/// Reads a currency.
+/// Reads the currency of something new: one that is in use.
+///
+/// # Errors
+/// `unknown_currency`.
+pub fn new_currency(code: &str, pointer: &str) -> Result<Currency, FieldError> {
+    Currency::in_use(code).map_err(|error| wrong_amount(error, pointer))
+}
+
+/// Reads a currency that the database holds.
 ///
 /// # Errors
 /// `unknown_currency`.
@@ -105,7 +113,7 @@ mod tests {
         let check = |text: &str, code: &str| {
             assert_eq!(amount(text, euro, "/amount").map_err(|error| error.code), Err(code.to_owned()));
         };
-        assert_eq!(amount("-0", euro, "").unwrap(), Money::zero(euro));
+        check("-0", "out_of_range");
         check("-0.01", "out_of_range");
         check("1e2", "malformed_amount");
         check("NaN", "malformed_amount");

@@ -124,10 +124,8 @@ impl TenantDraft {
         let name = check_name(&mut findings, &self.name);
         let modules = check_modules(&mut findings, &self.modules, modules);
         let time_zone = check_time_zone(&mut findings, &self.time_zone);
-        let currency: Option<Currency> = self
-            .currency
-            .parse()
-            .map_err(|_| findings.add("/currency", "unknown_currency", "must be an ISO 4217 code"))
+        let currency = Currency::in_use(&self.currency)
+            .map_err(|error| findings.add("/currency", error.code(), &error.to_string()))
             .ok();
         let locale = check_locale(&mut findings, &self.locale);
         check_word(&mut findings, "/plan", self.plan.as_deref());

@@ -21,6 +21,24 @@ impl Currency {
         self.0.code()
     }
 
+    /// Reads the currency of something new: one that is in use. What was recorded in one that has been withdrawn since
+    /// keeps it, and is read with [`str::parse`].
+    ///
+    /// # Errors
+    /// [`MoneyError::UnknownCurrency`], [`MoneyError::WithdrawnCurrency`].
+    pub fn in_use(text: &str) -> Result<Self, MoneyError> {
+        text.parse().and_then(|currency: Self| match currency.is_withdrawn() {
+            true => Err(MoneyError::WithdrawnCurrency),
+            false => Ok(currency),
+        })
+    }
+
+    /// Tells whether ISO 4217 has withdrawn it for another one (its list three).
+    fn is_withdrawn(self) -> bool {
+        // The bolívar soberano stands beside its successor in list one until today.
+        self.0.is_superseded().is_some() && self.0 != iso_currency::Currency::VES
+    }
+
     /// Returns how many decimals an amount in it has: 0 for JPY, 2 for EUR, 3 for KWD.
     pub fn exponent(self) -> u32 {
         self.0.exponent().unwrap_or_default().into()
@@ -39,6 +57,9 @@ pub enum MoneyError {
     /// No such currency in ISO 4217, or one without a minor unit (gold, test codes).
     #[error("must be an ISO 4217 currency code in capital letters")]
     UnknownCurrency,
+    /// A currency that ISO 4217 has withdrawn.
+    #[error("must be a currency that is in use")]
+    WithdrawnCurrency,
     /// Not a plain decimal: digits, at most one point, at most one leading minus.
     #[error("must be a plain decimal string such as \"12.50\"")]
     Malformed,
@@ -60,7 +81,7 @@ impl MoneyError {
     /// Returns the stable code by which a wrong field names it.
     pub fn code(self) -> &'static str {
         match self {
-            Self::UnknownCurrency => "unknown_currency",
+            Self::UnknownCurrency | Self::WithdrawnCurrency => "unknown_currency",
             Self::Malformed => "malformed_amount",
             Self::TooPrecise { .. } => "too_precise",
             Self::TooLarge => "out_of_range",
@@ -261,6 +282,18 @@ mod tests {
         assert_eq!(money("1.10", "EUR").plus(money("2.20", "EUR")), Ok(money("3.30", "EUR")));
         assert_eq!(money("1.10", "EUR").minus(money("2.20", "EUR")), Ok(money("-1.10", "EUR")));
         assert_eq!(money("1.10", "EUR").plus(money("2.20", "USD")), Err(MoneyError::OtherCurrency));
+    }
+
+    #[test]
+    fn currencies_of_new_things_are_in_use() {
+        for withdrawn in ["HRK", "SLL", "ZWL", "CUC", "BGN"] {
+            assert_eq!(Currency::in_use(withdrawn), Err(MoneyError::WithdrawnCurrency), "{withdrawn}");
+            assert!(withdrawn.parse::<Currency>().is_ok(), "{withdrawn}");
+        }
+        for used in ["EUR", "SLE", "ZWG", "CUP", "VES", "VED", "SYP", "KWD"] {
+            assert!(Currency::in_use(used).is_ok(), "{used}");
+        }
+        assert_eq!(Currency::in_use("XXX"), Err(MoneyError::UnknownCurrency));
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub async fn create(
 ) -> Result<Invoice> {
     validation::check(&input)?;
     let currency = match &input.currency {
-        Some(code) => input::currency(code, "/currency")?,
+        Some(code) => input::new_currency(code, "/currency")?,
         None => scope.currency,
     };
     let pair = (input.discount.as_deref(), input.discount_percent.as_deref());

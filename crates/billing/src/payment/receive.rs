@@ -39,7 +39,7 @@ pub async fn receive(
 ) -> Result<Payment> {
     validation::check(&input)?;
     let currency = match &input.currency {
-        Some(code) => input::currency(code, "/currency")?,
+        Some(code) => input::new_currency(code, "/currency")?,
         None => scope.currency,
     };
     let amount = input::positive_amount(&input.amount, currency, "/amount")?;
