@@ -14,7 +14,7 @@ use validator::{Validate, ValidationError};
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
 pub struct Issuer {
-    /// The name; the tenant's slug stands in for it while there is none.
+    /// The name; the clinic's own stands in for it while there is none.
     #[validate(length(max = 200), custom(function = one_line))]
     pub name: Option<String>,
     /// The address, line by line.
@@ -34,14 +34,14 @@ pub struct Issuer {
 /// How the clinic bills.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Settings {
-    /// Which settings; none while nobody has changed anything.
-    pub id: Option<Uuid>,
-    /// Raised by every change; 0 while nobody has changed anything.
+    /// Which settings; a clinic has one of them.
+    pub id: Uuid,
+    /// Raised by every change; the ETag.
     pub version: i64,
-    /// When they were first changed.
-    pub created_at: Option<DateTime<Utc>>,
+    /// When the clinic got the module.
+    pub created_at: DateTime<Utc>,
     /// When they were last changed.
-    pub updated_at: Option<DateTime<Utc>>,
+    pub updated_at: DateTime<Utc>,
     /// Who the clinic is on its invoices.
     pub issuer: Issuer,
     /// The first part of invoices' numbers; another one begins a new series.
@@ -52,22 +52,6 @@ pub struct Settings {
     pub fiscal_year_start_month: i16,
     /// How many days after its issue an invoice is due.
     pub payment_terms_days: i16,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            id: None,
-            version: 0,
-            created_at: None,
-            updated_at: None,
-            issuer: Issuer::default(),
-            invoice_prefix: "INV".to_owned(),
-            credit_note_prefix: "CN".to_owned(),
-            fiscal_year_start_month: 1,
-            payment_terms_days: 14,
-        }
-    }
 }
 
 /// A change of them: an absent field stays as it is.

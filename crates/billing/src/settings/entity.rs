@@ -1,4 +1,4 @@
-//! The table `billing_settings`: one row, or none while everything is as the program has it.
+//! The table `billing_settings`: one row, which comes with the table.
 
 use sea_orm::entity::prelude::*;
 

@@ -1,9 +1,9 @@
 //! Reading and changing how a clinic bills.
 
 use clinicx_core::{change, validation};
-use clinicx_persistence::{FailureKind, TenantScope, TenantScoped, TenantTransaction};
+use clinicx_persistence::{TenantScope, TenantScoped, TenantTransaction};
 use clinicx_types::error::FieldError;
-use sea_orm::{ActiveModelTrait, EntityTrait, IntoActiveModel, QuerySelect, Set, sea_query::LockType};
+use sea_orm::{ActiveModelTrait, EntityTrait, QuerySelect, Set, Unchanged, sea_query::LockType};
 use serde_json::json;
 
 use super::{
@@ -22,9 +22,11 @@ const THING: &str = "billing settings";
 /// Returns how the clinic bills.
 ///
 /// # Errors
+/// [`CoreError::NotFound`](clinicx_core::CoreError::NotFound) when somebody has removed the row, which no operation does;
 /// [`BillingError::Core`] when the database fails.
 pub async fn get(db: &impl TenantScoped, _scope: &TenantScope) -> Result<Settings> {
-    Ok(Entity::find().one(db).await?.map(Settings::from).unwrap_or_default())
+    let row = Entity::find().one(db).await?;
+    row.map(Settings::from).ok_or_else(|| BillingError::not_found(THING))
 }
 
 /// Changes how the clinic bills; invoices that are issued stay as they are. A change that changes nothing leaves no
@@ -43,7 +45,7 @@ pub async fn update(
 ) -> Result<Settings> {
     validation::check(&patch)?;
     let row = Entity::find().lock(LockType::NoKeyUpdate).one(tx).await?;
-    let before = row.clone().map(Settings::from).unwrap_or_default();
+    let before = row.map(Settings::from).ok_or_else(|| BillingError::not_found(THING))?;
     change::expect_version(THING, expected, before.version)?;
     let mut after = before.clone();
     after.issuer = patch.issuer.unwrap_or(after.issuer);
@@ -59,45 +61,24 @@ pub async fn update(
         return Ok(after);
     }
     refuse_used_prefixes(tx, &before, &after).await?;
-    let now = scope.now();
-    let id = row.as_ref().map_or_else(|| scope.next_id(), |row| row.id);
-    after.id = Some(id);
     after.version += 1;
-    after.updated_at = Some(now);
-    after.created_at = after.created_at.or(Some(now));
-    let written = Model {
-        id,
-        version: after.version,
-        created_at: after.created_at.unwrap_or(now),
-        updated_at: now,
-        singleton: true,
-        issuer: change::json(&after.issuer),
-        invoice_prefix: after.invoice_prefix.clone(),
-        credit_note_prefix: after.credit_note_prefix.clone(),
-        fiscal_year_start_month: after.fiscal_year_start_month,
-        payment_terms_days: after.payment_terms_days,
+    after.updated_at = scope.now();
+    let changed = ActiveModel {
+        id: Unchanged(after.id),
+        version: Set(after.version),
+        updated_at: Set(after.updated_at),
+        issuer: Set(change::json(&after.issuer)),
+        invoice_prefix: Set(after.invoice_prefix.clone()),
+        credit_note_prefix: Set(after.credit_note_prefix.clone()),
+        fiscal_year_start_month: Set(after.fiscal_year_start_month),
+        payment_terms_days: Set(after.payment_terms_days),
+        ..Default::default()
     };
-    if row.is_some() {
-        let mut changed: ActiveModel = written.into_active_model().reset_all();
-        changed.id = sea_orm::Unchanged(id);
-        changed.singleton = sea_orm::NotSet;
-        changed.created_at = sea_orm::NotSet;
-        changed.version = Set(after.version);
-        changed.update(tx).await?;
-    } else {
-        let insert = Entity::insert(written.into_active_model().reset_all());
-        insert.exec_without_returning(tx).await.map_err(|error| {
-            // Somebody else has made the first change at the same time.
-            change::refused(&error, |failure| match failure.kind {
-                FailureKind::Unique => Some(clinicx_core::CoreError::Stale { thing: THING }),
-                _ => None,
-            })
-        })?;
-    }
+    changed.update(tx).await?;
     let (old, new) = change::difference(&before, &after);
     let trace = Trace {
         event: event::BILLING_SETTINGS_UPDATED,
-        aggregate: ("billing_settings", id),
+        aggregate: ("billing_settings", after.id),
         patient_id: None,
         // Many a practice goes by its owner's name.
         before: change::masked(Some(old), &["issuer"]),
@@ -125,10 +106,10 @@ async fn refuse_used_prefixes(tx: &TenantTransaction, before: &Settings, after: 
 impl From<Model> for Settings {
     fn from(row: Model) -> Self {
         Self {
-            id: Some(row.id),
+            id: row.id,
             version: row.version,
-            created_at: Some(row.created_at),
-            updated_at: Some(row.updated_at),
+            created_at: row.created_at,
+            updated_at: row.updated_at,
             issuer: serde_json::from_value(row.issuer).unwrap_or_default(),
             invoice_prefix: row.invoice_prefix,
             credit_note_prefix: row.credit_note_prefix,

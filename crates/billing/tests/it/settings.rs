@@ -20,22 +20,23 @@ async fn invoices_name_the_clinic_as_it_was_when_they_were_issued() {
     let practice = Practice::open().await;
     let patient = practice.patient().await;
     let first = settings::get(&practice.tenant.connection, &practice.scope).await.unwrap();
-    assert_eq!((first.id, first.version, first.invoice_prefix.as_str()), (None, 0, "INV"));
+    assert_eq!((first.version, first.invoice_prefix.as_str(), first.payment_terms_days), (1, "INV", 14));
+    assert_eq!((first.id.get_version_num(), first.created_at), (7, first.updated_at));
     let unnamed = practice.issued(patient, &["1.00"], "0").await;
-    assert_eq!(unnamed.issuer.unwrap().name.as_deref(), Some(practice.scope.slug.as_str()));
+    assert_eq!(unnamed.issuer.unwrap().name.as_deref(), Some(practice.tenant.tenant.name.as_str()));
     let issuer = json!({ "name": "Praxis Nord", "address": "1 Main Street\nBerlin", "tax_number": "DE1" });
     let set = json!({ "issuer": issuer, "payment_terms_days": 30, "invoice_prefix": "R" });
-    let set = practice.set(Some(0), set).await.unwrap();
-    assert_eq!((set.version, set.payment_terms_days), (1, 30));
+    let set = practice.set(Some(1), set).await.unwrap();
+    assert_eq!((set.version, set.payment_terms_days), (2, 30));
     let found = settings::get(&practice.tenant.connection, &practice.scope).await.unwrap();
-    assert_eq!((found.id.is_some(), &found), (true, &set));
-    assert_eq!(code(practice.set(Some(0), json!({ "payment_terms_days": 1 })).await), "version_mismatch");
+    assert_eq!((found.id, &found), (first.id, &set));
+    assert_eq!(code(practice.set(Some(1), json!({ "payment_terms_days": 1 })).await), "version_mismatch");
     let named = practice.issued(patient, &["1.00"], "0").await;
     assert_eq!(
         (named.number.as_deref(), named.due_on.unwrap().to_string().as_str()),
         (Some("R-2026-00001"), "2026-07-01")
     );
-    practice.set(Some(1), json!({ "issuer": { "name": "Another" } })).await.unwrap();
+    practice.set(Some(2), json!({ "issuer": { "name": "Another" } })).await.unwrap();
     assert_eq!(practice.invoice(named.id).await.issuer.unwrap().name.as_deref(), Some("Praxis Nord"));
 }
 

@@ -45,7 +45,7 @@ fn accounts(script: &mut Script) {
     }
 }
 
-/// At most one row; without it everything is as the program has it.
+/// At most one row; the first comes with a later migration.
 fn billing_settings(script: &mut Script) {
     let mut table = Table::create();
     table

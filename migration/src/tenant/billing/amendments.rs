@@ -40,6 +40,22 @@ pub(super) const DATE_INVOICE_LINES: TenantMigration = TenantMigration {
     down: Down::Irreversible("invoices are kept by law"),
 };
 
+/// Gives each clinic the row of its settings, so that they are a resource like every other from the beginning.
+pub(super) const BEGIN_BILLING_SETTINGS: TenantMigration = TenantMigration {
+    name: "m0023_begin_billing_settings",
+    up: |script| script.sql(SETTINGS),
+    down: Down::Irreversible("invoices are issued in a clinic's own words"),
+};
+
+/// What the program had for those who had changed nothing. The id is a UUIDv7 (RFC 9562), made here because no
+/// application runs.
+const SETTINGS: &str = "INSERT INTO billing_settings \
+     (id, issuer, invoice_prefix, credit_note_prefix, fiscal_year_start_month, payment_terms_days) \
+     SELECT CAST(lpad(to_hex(CAST(EXTRACT(EPOCH FROM now()) * 1000 AS bigint)), 12, '0') || '7' \
+            || substr(replace(CAST(gen_random_uuid() AS text), '-', ''), 14) AS uuid), \
+            '{}', 'INV', 'CN', 1, 14 \
+     ON CONFLICT (singleton) DO NOTHING";
+
 fn charge_items(script: &mut Script) {
     script.sql(
         "ALTER TABLE charge_items ALTER COLUMN unit_price DROP NOT NULL, ALTER COLUMN currency DROP NOT NULL",

@@ -41,4 +41,5 @@ const LIST: &[TenantMigration] = &[
     amendments::TIE_PREFIXES_TO_KINDS,
     amendments::FIND_LEDGER_ENTRIES_BY_DAY,
     amendments::DATE_INVOICE_LINES,
+    amendments::BEGIN_BILLING_SETTINGS,
 ];
