@@ -14,11 +14,11 @@ use crate::{AccountId, input::shown};
 pub struct Account {
     /// Which one.
     pub id: AccountId,
-    /// Raised by every change.
+    /// Raised by every change of the account itself; its sums follow the ledger and do not raise it.
     pub version: i64,
     /// When it was opened.
     pub created_at: DateTime<Utc>,
-    /// When it was last changed.
+    /// When it was itself last changed.
     pub updated_at: DateTime<Utc>,
     /// The guarantor: who pays.
     pub patient_id: PatientId,
@@ -32,20 +32,22 @@ pub struct Account {
     pub unapplied_credit: String,
 }
 
-/// What is owed for a patient.
+/// What is owed for a patient, whoever pays. What the same guarantor owes for others is none of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct PatientBalance {
     /// Which patient.
     pub patient_id: PatientId,
     /// The clinic's currency.
     pub currency: String,
-    /// What is owed in that currency, a decimal string; below zero when the clinic owes.
+    /// What is owed in that currency for this patient: what is open less what is unapplied, a decimal string; below zero
+    /// when the clinic owes.
     pub balance: String,
-    /// What of issued invoices is neither paid nor credited in that currency, a decimal string.
+    /// What of the patient's issued invoices is neither paid nor credited in that currency, a decimal string.
     pub open_invoices: String,
-    /// What was paid in that currency and is on no invoice, a decimal string.
+    /// What was paid for the patient in that currency and is on no invoice, a decimal string.
     pub unapplied_credit: String,
-    /// The accounts from which the patient's invoices are paid, in every currency.
+    /// The accounts from which the patient's invoices are paid, in every currency, each with all that stands on it: what
+    /// its guarantor owes for others, too.
     pub accounts: Vec<Account>,
 }
 
@@ -54,6 +56,13 @@ pub struct PatientBalance {
 pub struct AccountFilter {
     /// Those of this guarantor.
     pub patient_id: Option<PatientId>,
+}
+
+/// A patient's own sums in one currency, as the database has them.
+#[derive(Clone, Copy, Debug, Default, FromQueryResult)]
+pub(super) struct OwnPart {
+    pub(super) open_invoices: Decimal,
+    pub(super) unapplied_credit: Decimal,
 }
 
 /// An account and its sums, as the database has them.

@@ -13,7 +13,7 @@ use sea_orm::{ColumnTrait, EntityTrait, FromQueryResult, QueryFilter, QuerySelec
 use uuid::Uuid;
 
 use super::{
-    dto::{Account, AccountFilter, PatientBalance, Sums},
+    dto::{Account, AccountFilter, OwnPart, PatientBalance, Sums},
     entity::{ActiveModel, Column, Entity},
 };
 use crate::{
@@ -61,8 +61,8 @@ pub async fn list(
     Ok(Page::from_rows(rows, page, total, |row: &Sums| vec![row.id.to_string()]).map(Account::from))
 }
 
-/// Tells what is owed for a patient: on the account of who pays for them now, and on every other one on which
-/// something of theirs stands.
+/// Tells what is owed for a patient, and nobody else, whoever pays; and the accounts on which it stands or would: that
+/// of who pays for them now, and every other one on which something of theirs stands.
 ///
 /// # Errors
 /// [`CoreError::NotFound`], [`CoreError::PatientGone`]; [`BillingError::Core`] when the database fails.
@@ -72,15 +72,37 @@ pub async fn of(db: &impl TenantScoped, scope: &TenantScope, patient: PatientId)
         Wanted { guarantor: Some(guarantor.uuid()), patient: Some(patient.uuid()), ..Wanted::default() };
     let rows = sums(db, scope, &wanted, i64::from(u16::MAX)).await?;
     let currency = scope.currency.code();
-    let own = || rows.iter().filter(|row| row.currency == currency);
+    let own = own_part(db, patient, scope.currency).await?;
     Ok(PatientBalance {
         patient_id: patient,
         currency: currency.to_owned(),
-        balance: shown(own().map(|row| row.balance).sum(), currency),
-        open_invoices: shown(own().map(|row| row.open_invoices).sum(), currency),
-        unapplied_credit: shown(own().map(|row| row.unapplied_credit).sum(), currency),
+        balance: shown(own.open_invoices - own.unapplied_credit, currency),
+        open_invoices: shown(own.open_invoices, currency),
+        unapplied_credit: shown(own.unapplied_credit, currency),
         accounts: rows.into_iter().map(Account::from).collect(),
     })
+}
+
+/// Sums what is open of a patient's own invoices, and what was paid for them and is on none. All patients' parts of an
+/// account together are its balance; by the ledger's rows they would not be told apart, since what was paid for one
+/// patient can be on another's invoice.
+async fn own_part(db: &impl TenantScoped, patient: PatientId, currency: Currency) -> Result<OwnPart> {
+    let (patient, currency) = (patient.uuid(), currency.code());
+    let statement = raw_sql!(
+        Postgres,
+        r#"SELECT COALESCE((SELECT sum(gross - allocated - credited)
+                            FROM invoices
+                            WHERE patient_id = {patient}
+                              AND currency = {currency}
+                              AND status IN ('issued', 'balanced')), 0) AS open_invoices,
+                  COALESCE((SELECT sum(amount - allocated - refunded)
+                            FROM payments
+                            WHERE patient_id = {patient}
+                              AND currency = {currency}
+                              AND status = 'completed'), 0) AS unapplied_credit"#
+    );
+    let found = OwnPart::find_by_statement(statement).one(db).await?;
+    Ok(found.unwrap_or_default())
 }
 
 /// Returns who pays for a patient about whom new things may be recorded.
