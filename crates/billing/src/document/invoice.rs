@@ -18,7 +18,12 @@ const NET: f32 = WIDTH - MARGIN;
 /// Where labels of sums end.
 const LABEL: f32 = 425.0;
 
-/// Where the other columns of numbers end, and how wide a description may be.
+/// How wide what the clinic says of itself may be, and who pays beside it.
+const HALF: f32 = 235.0;
+/// What stays free between two columns.
+const GAP: f32 = 12.0;
+
+/// Where the other columns of numbers end, and how wide a description may be: each is as wide as its widest number.
 struct Columns {
     quantity: f32,
     price: f32,
@@ -29,14 +34,27 @@ struct Columns {
 }
 
 impl Columns {
-    const PLAIN: Self =
-        Self { quantity: 340.0, price: 410.0, discount: None, rate: 465.0, description: 220.0 };
-    const DISCOUNTED: Self =
-        Self { quantity: 300.0, price: 362.0, discount: Some(424.0), rate: 470.0, description: 190.0 };
+    /// What is left for descriptions even beside numbers of all the digits that there can be.
+    const NARROWEST: f32 = 80.0;
 
-    fn of(invoice: &Invoice) -> &'static Self {
-        let is_discounted = invoice.lines.iter().any(|line| is_something(&line.discount));
-        if is_discounted { &Self::DISCOUNTED } else { &Self::PLAIN }
+    fn of(sheet: &Sheet, invoice: &Invoice, words: &Words) -> Self {
+        let lines = &invoice.lines;
+        let widest = |word: &str, texts: &mut dyn Iterator<Item = &str>| {
+            let widths = texts.map(|text| sheet.width(text, Style::PLAIN));
+            widths.fold(sheet.width(word, Style::BOLD), f32::max) + GAP
+        };
+        let nets: Vec<String> = lines.iter().map(|line| together(&line.net, &line.header_discount)).collect();
+        let rate = NET - widest(words.net, &mut nets.iter().map(String::as_str));
+        let next = rate - widest(words.rate, &mut lines.iter().map(|line| line.tax_rate.as_str()));
+        let is_discounted = lines.iter().any(|line| is_something(&line.discount));
+        let discount = is_discounted.then_some(next);
+        let price = match discount {
+            Some(end) => end - widest(words.discount, &mut lines.iter().map(|line| line.discount.as_str())),
+            None => next,
+        };
+        let quantity = price - widest(words.unit_price, &mut lines.iter().map(|line| line.unit_price.as_str()));
+        let end = quantity - widest(words.quantity, &mut lines.iter().map(|line| line.quantity.as_str()));
+        Self { quantity, price, discount, rate, description: (end - MARGIN).max(Self::NARROWEST) }
     }
 }
 
@@ -67,8 +85,10 @@ fn laid_out(invoice: &Invoice, language: Language) -> Result<Sheet, DocumentErro
     }
     if let Some(name) = invoice.recipient.as_ref().and_then(|recipient| recipient.patient_name.as_deref()) {
         let text = format!("{}: {}", words.patient, on_its_own(name));
-        sheet.text(MARGIN, Align::Start, &text, Style::PLAIN);
-        sheet.advance(LINE);
+        for line in sheet.broken(&text, WIDTH - 2.0 * MARGIN, Style::PLAIN) {
+            sheet.text(MARGIN, Align::Start, &line, Style::PLAIN);
+            sheet.advance(LINE);
+        }
     }
     sheet.advance(LINE);
     table(&mut sheet, invoice, words);
@@ -76,10 +96,8 @@ fn laid_out(invoice: &Invoice, language: Language) -> Result<Sheet, DocumentErro
     let issuer = invoice.issuer.as_ref();
     for text in [invoice.note.as_deref(), issuer.and_then(|issuer| issuer.payment_details.as_deref())] {
         sheet.advance(LINE);
-        for line in sheet.broken(text.unwrap_or_default(), WIDTH - 2.0 * MARGIN, Style::PLAIN) {
-            sheet.text(MARGIN, Align::Start, &on_its_own(line), Style::PLAIN);
-            sheet.advance(LINE);
-        }
+        let text = text.unwrap_or_default();
+        written(&mut sheet, (MARGIN, Align::Start), text, (WIDTH - 2.0 * MARGIN, Style::PLAIN));
     }
     Ok(sheet)
 }
@@ -90,6 +108,7 @@ fn title(invoice: &Invoice, words: &Words) -> String {
             format!("{} {} ({})", words.invoice, isolated(number), words.cancelled)
         }
         (Some(number), _) => format!("{} {}", words.invoice, isolated(number)),
+        (None, InvoiceStatus::EnteredInError) => format!("{} ({})", words.draft, words.discarded),
         (None, _) => words.draft.to_owned(),
     }
 }
@@ -98,33 +117,37 @@ fn title(invoice: &Invoice, words: &Words) -> String {
 fn header(sheet: &mut Sheet, invoice: &Invoice, words: &Words) {
     let top = sheet.y;
     if let Some(issuer) = &invoice.issuer {
-        let name = on_its_own(issuer.name.as_deref().unwrap_or_default());
-        sheet.text(MARGIN, Align::Start, &name, Style::BOLD);
-        sheet.advance(LINE);
-        let tax_number =
-            issuer.tax_number.as_ref().map(|number| format!("{}: {}", words.tax_number, isolated(number)));
+        let start = (MARGIN, Align::Start);
+        written(sheet, start, issuer.name.as_deref().unwrap_or_default(), (HALF, Style::BOLD));
         for text in [&issuer.address, &issuer.contact].into_iter().flatten() {
-            for line in sheet.broken(text, 240.0, Style::PLAIN) {
-                sheet.text(MARGIN, Align::Start, &on_its_own(line), Style::PLAIN);
+            written(sheet, start, text, (HALF, Style::PLAIN));
+        }
+        if let Some(number) = &issuer.tax_number {
+            let text = format!("{}: {}", words.tax_number, isolated(number));
+            for line in sheet.broken(&text, HALF, Style::PLAIN) {
+                sheet.text(MARGIN, Align::Start, &line, Style::PLAIN);
                 sheet.advance(LINE);
             }
-        }
-        if let Some(text) = tax_number {
-            sheet.text(MARGIN, Align::Start, &text, Style::PLAIN);
-            sheet.advance(LINE);
         }
     }
     let below = sheet.y;
     sheet.y = top;
     if let Some(recipient) = &invoice.recipient {
-        for (index, line) in std::iter::once(&recipient.name).chain(&recipient.address).enumerate() {
-            let style = if index == 0 { Style::BOLD } else { Style::PLAIN };
-            sheet.text(NET, Align::End, &on_its_own(line), style);
-            sheet.advance(LINE);
+        written(sheet, (NET, Align::End), &recipient.name, (HALF, Style::BOLD));
+        for line in &recipient.address {
+            written(sheet, (NET, Align::End), line, (HALF, Style::PLAIN));
         }
     }
     sheet.y = below.max(sheet.y);
     sheet.advance(LINE * 2.0);
+}
+
+/// Writes what people wrote, on as many lines as its width asks for, each in its own direction.
+fn written(sheet: &mut Sheet, (x, align): (f32, Align), text: &str, (width, style): (f32, Style)) {
+    for line in sheet.broken(text, width, style) {
+        sheet.text(x, align, &on_its_own(line), style);
+        sheet.advance(LINE);
+    }
 }
 
 fn heading(sheet: &mut Sheet, columns: &Columns, words: &Words) {
@@ -148,7 +171,7 @@ fn heading(sheet: &mut Sheet, columns: &Columns, words: &Words) {
 
 /// Each line with its net before the discount on the whole, which stands below.
 fn table(sheet: &mut Sheet, invoice: &Invoice, words: &Words) {
-    let columns = Columns::of(invoice);
+    let columns = &Columns::of(sheet, invoice, words);
     heading(sheet, columns, words);
     for line in &invoice.lines {
         let numbers = [
@@ -304,6 +327,45 @@ mod tests {
             assert_eq!(texts[last + 1], amount, "{texts:?}");
         }
         assert!(!texts.iter().any(|text| text == "63.00" || text == "72.00"), "{texts:?}");
+    }
+
+    #[test]
+    fn nothing_runs_over_something_else_or_off_the_page() {
+        let long = "Donaudampfschiffahrtselektrizitaetenhauptbetriebswerkbauunterbeamtengesellschaft".repeat(2);
+        let arabic = "مستشفى".repeat(25);
+        let mut lines = vec![line(&long, "10.00", "0.00", "70.00"), line(&arabic, "0.00", "0.00", "80.00")];
+        lines[1].unit_price = "123456789012.34".to_owned();
+        lines[1].net = "123456789012.34".to_owned();
+        let mut bill = bill(lines, "0.00", "123456789082.34");
+        bill.note = Some(format!("https://clinic.example/{long}"));
+        bill.issuer = serde_json::from_value(json!({ "name": long, "address": arabic, "contact": long,
+            "tax_number": "9".repeat(50), "payment_details": long }))
+        .unwrap();
+        let recipient = bill.recipient.as_mut().unwrap();
+        recipient.name = "Layla Maria ".repeat(12);
+        recipient.address = vec![long.clone(), "12 Main Street ".repeat(9)];
+        recipient.patient_name = Some(long);
+        for language in [Language::English, Language::German, Language::Arabic] {
+            let mut all = laid_out(&bill, language).unwrap().extents();
+            assert!(all.len() > 40);
+            for (page, y, left, right, text) in &all {
+                assert!(*left >= MARGIN - 0.1 && *right <= NET + 0.1, "{page} {y} {left} {right} {text}");
+            }
+            all.retain(|one| one.2 < one.3);
+            all.sort_by(|one, other| (one.0, one.1).cmp(&(other.0, other.1)).then(one.2.total_cmp(&other.2)));
+            for pair in all.windows(2) {
+                let is_one_line = (pair[0].0, pair[0].1) == (pair[1].0, pair[1].1);
+                assert!(!is_one_line || pair[0].3 + GAP / 2.0 <= pair[1].2, "{pair:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_was_discarded_says_so() {
+        let mut discarded = bill(vec![line("Visit", "0.00", "0.00", "80.00")], "0.00", "80.00");
+        (discarded.number, discarded.status) = (None, InvoiceStatus::EnteredInError);
+        let texts = laid_out(&discarded, Language::German).unwrap().texts();
+        assert!(texts.iter().any(|text| text == "Rechnungsentwurf (irrtümlich erfasst)"), "{texts:?}");
     }
 
     #[test]

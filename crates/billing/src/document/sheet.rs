@@ -103,17 +103,21 @@ impl Sheet {
         is_over
     }
 
-    /// Breaks a text into lines of a width.
+    /// Returns how wide a text is.
+    pub(super) fn width(&self, text: &str, style: Style) -> f32 {
+        self.face(style).line(text, self.is_rtl).width * style.size
+    }
+
+    /// Breaks a text into lines of a width; a word that is wider is broken too, between letters that are drawn apart.
     pub(super) fn broken(&self, text: &str, width: f32, style: Style) -> Vec<String> {
-        let face = self.face(style);
         // Each word is measured once; no letter joins another over a space.
-        let measured = |text: &str| face.line(text, self.is_rtl).width * style.size;
+        let measured = |text: &str| self.width(text, style);
         let space = measured(" ");
         let mut lines: Vec<String> = Vec::new();
         for paragraph in text.lines() {
             let (mut line, mut filled) = (String::new(), 0.0);
-            for word in paragraph.split_whitespace() {
-                let own = measured(word);
+            let words = paragraph.split_whitespace().map(|word| (word, measured(word)));
+            for (word, own) in words.flat_map(|word| self.parts(word, width, style)) {
                 if line.is_empty() {
                     (line, filled) = (word.to_owned(), own);
                 } else if filled + space + own > width {
@@ -130,10 +134,42 @@ impl Sheet {
         lines
     }
 
+    /// Splits a word that is wider than a line into parts that are not, each with its width.
+    fn parts<'a>(&self, (word, own): (&'a str, f32), width: f32, style: Style) -> Vec<(&'a str, f32)> {
+        let fits = |part: &str| self.width(part, style) <= width;
+        let (mut parts, mut rest, mut left) = (Vec::new(), word, own);
+        while left > width {
+            let ends: Vec<usize> = self.face(style).clusters(rest).into_iter().filter(|at| *at > 0).collect();
+            let fitting = ends.partition_point(|end| rest.get(..*end).is_some_and(fits));
+            // One letter stands on a line however wide it is.
+            let Some(end) = ends.get(fitting.saturating_sub(1)) else { break };
+            let (part, after) = rest.split_at(*end);
+            parts.push((part, self.width(part, style)));
+            (rest, left) = (after, self.width(after, style));
+        }
+        parts.push((rest, left));
+        parts
+    }
+
     fn put(&mut self, item: Item) {
         if let Some(page) = self.pages.last_mut() {
             page.push(item);
         }
+    }
+
+    /// Where each text begins and ends, from the left side of the page, and its line.
+    #[cfg(test)]
+    pub(super) fn extents(&self) -> Vec<(usize, i32, f32, f32, String)> {
+        let mut all = Vec::new();
+        for (page, items) in self.pages.iter().enumerate() {
+            for item in items {
+                if let Item::Text { left, y, line, style } = item {
+                    let text = line.runs.iter().map(|run| run.text.as_str()).collect();
+                    all.push((page, y.round() as i32, *left, left + line.width * style.size, text));
+                }
+            }
+        }
+        all
     }
 
     /// What was put on the pages, each text in the order of its runs from left to right.

@@ -1,8 +1,8 @@
 //! Lines of text as glyphs, in the order in which they are drawn (UAX #9).
 
 use krilla::text::{Font, GlyphId, KrillaGlyph};
-use rustybuzz::{Direction, Face, UnicodeBuffer};
-use unicode_bidi::{BidiInfo, Level};
+use rustybuzz::{Direction, Face, GlyphInfo, UnicodeBuffer};
+use unicode_bidi::{BidiClass, BidiInfo, Level, bidi_class};
 
 use super::DocumentError;
 
@@ -15,9 +15,54 @@ pub(super) fn isolated(text: impl std::fmt::Display) -> String {
 }
 
 /// Lets a text run in the direction of its own first letter, or from left to right when it has none, whatever stands
-/// around it.
+/// around it. A telephone number in it keeps its order.
 pub(super) fn on_its_own(text: impl std::fmt::Display) -> String {
-    format!("\u{2068}{text}\u{2069}")
+    format!("\u{2068}{}\u{2069}", with_numbers_isolated(&text.to_string()))
+}
+
+/// Isolates telephone numbers that begin with `+` or `0`, alone or in brackets, and do not follow Latin letters, among
+/// which they keep their order anyway.
+fn with_numbers_isolated(text: &str) -> String {
+    let (mut out, mut rest, mut is_latin) = (String::with_capacity(text.len()), text, false);
+    let mut is_word_start = true;
+    while let Some(first) = rest.chars().next() {
+        let length = if is_word_start && !is_latin { number_length(rest) } else { 0 };
+        if length > 0 {
+            let (number, after) = rest.split_at(length);
+            out.push_str(&isolated(number));
+            rest = after;
+            is_word_start = false;
+            continue;
+        }
+        match bidi_class(first) {
+            BidiClass::L => is_latin = true,
+            BidiClass::R | BidiClass::AL => is_latin = false,
+            _ => {}
+        }
+        is_word_start = !first.is_alphanumeric();
+        out.push(first);
+        rest = rest.get(first.len_utf8()..).unwrap_or_default();
+    }
+    out
+}
+
+/// How many bytes a telephone number at the beginning of a text takes: digits in groups that one space, hyphen, slash,
+/// point or bracket parts from each other. None without `+` or `0` before its second digit.
+fn number_length(text: &str) -> usize {
+    let (mut end, mut separators, mut digits) = (0, 0, 0);
+    for (at, byte) in text.bytes().enumerate() {
+        match byte {
+            b'0'..=b'9' => (digits, separators, end) = (digits + 1, 0, at + 1),
+            b')' if digits > 0 => (separators, end) = (0, at + 1),
+            b'+' if digits == 0 => {}
+            b'(' if separators <= 1 => separators = 0,
+            b' ' | b'-' | b'/' | b'.' if digits > 0 && separators == 0 => separators = 1,
+            _ => break,
+        }
+    }
+    let begins = text.trim_start_matches('(');
+    let is_number = digits > 1 && (begins.starts_with('+') || begins.starts_with('0'));
+    if is_number { end } else { 0 }
 }
 
 /// A font for drawing and for shaping.
@@ -55,6 +100,18 @@ impl Typeface {
         self.font.clone()
     }
 
+    /// Returns where letters that are drawn apart from those before them begin, in bytes.
+    pub(super) fn clusters(&self, text: &str) -> Vec<usize> {
+        let mut buffer = UnicodeBuffer::new();
+        buffer.push_str(text);
+        buffer.guess_segment_properties();
+        let shaped = rustybuzz::shape(&self.face, &[], buffer);
+        let mut starts: Vec<usize> = shaped.glyph_infos().iter().map(start_of).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        starts
+    }
+
     /// Shapes a line of one paragraph.
     pub(super) fn line(&self, text: &str, is_rtl: bool) -> Line {
         let base = if is_rtl { Level::rtl() } else { Level::ltr() };
@@ -79,11 +136,7 @@ impl Typeface {
         buffer.guess_segment_properties();
         buffer.set_direction(if is_rtl { Direction::RightToLeft } else { Direction::LeftToRight });
         let shaped = rustybuzz::shape(&self.face, &[], buffer);
-        let clusters: Vec<usize> = shaped
-            .glyph_infos()
-            .iter()
-            .map(|info| usize::try_from(info.cluster).unwrap_or_default())
-            .collect();
+        let clusters: Vec<usize> = shaped.glyph_infos().iter().map(start_of).collect();
         let em = |units: i32| i16::try_from(units).map_or(0.0, f32::from) / self.units_per_em;
         let mut run = Run { text: text.to_owned(), glyphs: Vec::new(), width: 0.0 };
         for ((info, position), start) in
@@ -103,6 +156,10 @@ impl Typeface {
         }
         run
     }
+}
+
+fn start_of(info: &GlyphInfo) -> usize {
+    usize::try_from(info.cluster).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -141,6 +198,17 @@ mod tests {
         assert_eq!(texts(&line).concat(), "2026-06-01في ");
         let line = face().line(&on_its_own("+963 11 2310000"), true);
         assert_eq!(texts(&line).concat(), "+963 11 2310000");
+        for (text, drawn) in [
+            ("هاتف: +963 11 2310000", "+963 11 2310000هاتف: "),
+            ("هاتف (011) 231-0000 فاكس 0112310001", "0112310001 فاكس (011) 231-0000هاتف "),
+            ("+963 11 2310000 هاتف", " هاتف+963 11 2310000"),
+            // Neither two numbers nor what stands in Latin words.
+            ("شارع 5 10115", "10115 5شارع "),
+            ("حساب DE02 1203 0000", "DE02 1203 0000حساب "),
+        ] {
+            let line = face().line(&on_its_own(text), true);
+            assert_eq!(texts(&line).concat(), drawn, "{text}");
+        }
         let line = face().line("No. بيت 7", false);
         assert_eq!(texts(&line), ["No. ", "7", "بيت "].map(str::to_owned));
     }
