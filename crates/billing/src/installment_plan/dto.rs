@@ -9,13 +9,15 @@ use validator::Validate;
 
 use crate::{InstallmentPlanId, InvoiceId};
 
-/// Where a plan stands.
+/// Where a plan stands. What the database holds is either active or cancelled.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, EnumIter, DeriveActiveEnum, Serialize, JsonSchema)]
 #[sea_orm(rs_type = "String", db_type = "Text", rename_all = "kebab-case")]
 #[serde(rename_all = "kebab-case")]
 pub enum PlanStatus {
     /// The invoice is paid by it.
     Active,
+    /// Nothing of the invoice is left to be paid; it is active again when money is taken off.
+    Completed,
     /// It was given up.
     Cancelled,
 }
@@ -25,6 +27,7 @@ impl PlanStatus {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
+            Self::Completed => "completed",
             Self::Cancelled => "cancelled",
         }
     }
@@ -59,7 +62,7 @@ impl Interval {
 pub struct InstallmentPlan {
     /// Which one.
     pub id: InstallmentPlanId,
-    /// Raised by every change; the ETag.
+    /// Raised by every change of the plan itself, the ETag; what is paid of it follows its invoice.
     pub version: i64,
     /// When it was made.
     pub created_at: DateTime<Utc>,
@@ -73,7 +76,7 @@ pub struct InstallmentPlan {
     pub currency: String,
     /// The sum of the parts: what was due when the plan was made.
     pub total: String,
-    /// Where it stands.
+    /// Where it stands: completed follows from what is due of the invoice.
     pub status: PlanStatus,
     /// The parts.
     pub installments: Vec<Installment>,

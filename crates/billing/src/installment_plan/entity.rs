@@ -32,7 +32,7 @@ pub struct Model {
     /// What of the invoice was paid or credited before.
     #[sea_orm(column_type = "Decimal(Some((19, 4)))")]
     pub allocated_before: Decimal,
-    /// Where it stands.
+    /// Where it stands: active or cancelled.
     pub status: PlanStatus,
 }
 

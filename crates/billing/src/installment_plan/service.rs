@@ -84,14 +84,16 @@ pub async fn create(
     )?;
     let mut rows = Vec::with_capacity(parts.len());
     for (times, part) in (0_u16..).zip(&parts) {
-        let due_on = input.interval.after(input.first_due_on, times);
+        let due_on =
+            input.interval.after(input.first_due_on, times).filter(|day| clinicx_types::calendar::is_common(*day));
         rows.push(installment::Model {
             id: scope.next_id(),
             created_at: now,
             plan_id: row.id,
             position: i32::from(times) + 1,
-            due_on: due_on
-                .ok_or_else(|| FieldError::new("/first_due_on", "out_of_range", "is out of range"))?,
+            due_on: due_on.ok_or_else(|| {
+                FieldError::new("/first_due_on", "out_of_range", "must let the last part be due before the year 10000")
+            })?,
             amount: part.amount(),
         });
     }
@@ -163,8 +165,9 @@ pub async fn cancel(
     let found = Entity::find_by_id(id).lock(LockType::NoKeyUpdate).one(tx).await?;
     let row = found.ok_or_else(|| BillingError::not_found(THING))?;
     change::expect_version(THING, expected, row.version)?;
-    if row.status != PlanStatus::Active {
-        let from = row.status.as_str();
+    let status = whole(tx, scope, row.clone()).await?.status;
+    if status != PlanStatus::Active {
+        let from = status.as_str();
         return Err(CoreError::RefusedTransition { from, action: "cancel", allowed: Vec::new() }.into());
     }
     give_up(tx, scope, row).await
@@ -216,7 +219,10 @@ fn assemble(
     bill: &invoice::entity::Model,
 ) -> InstallmentPlan {
     let today = local_time::local_date(scope.now(), scope.time_zone);
-    let is_active = row.status == PlanStatus::Active;
+    let status = match row.status {
+        PlanStatus::Active if bill.due().is_zero() => PlanStatus::Completed,
+        status => status,
+    };
     let mut paid = (bill.allocated + bill.credited - row.allocated_before).max(Decimal::ZERO);
     let part = |part: installment::Model| {
         let share = paid.min(part.amount);
@@ -226,7 +232,7 @@ fn assemble(
             due_on: part.due_on,
             amount: input::shown(part.amount, &row.currency),
             paid: input::shown(share, &row.currency),
-            overdue: is_active && share < part.amount && part.due_on < today,
+            overdue: status == PlanStatus::Active && share < part.amount && part.due_on < today,
         }
     };
     let installments = parts.into_iter().map(part).collect();
@@ -238,7 +244,7 @@ fn assemble(
         invoice_id: row.invoice_id,
         patient_id: row.patient_id,
         total: input::shown(row.total, &row.currency),
-        status: row.status,
+        status,
         installments,
         currency: row.currency,
     }

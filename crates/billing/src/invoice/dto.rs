@@ -20,7 +20,7 @@ use crate::{AccountId, ChargeItemId, InvoiceId, InvoiceLineId, settings::Issuer}
 pub struct Invoice {
     /// Which one.
     pub id: InvoiceId,
-    /// Raised by every change, payments among them; the ETag.
+    /// Raised by every change, payments among them, the ETag; whether it is overdue follows from the day.
     pub version: i64,
     /// When it was drafted.
     pub created_at: DateTime<Utc>,

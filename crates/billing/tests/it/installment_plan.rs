@@ -68,6 +68,46 @@ async fn the_first_part_takes_the_remainder_and_the_earliest_is_paid_first() {
 }
 
 #[tokio::test]
+async fn a_plan_is_completed_while_nothing_of_its_invoice_is_due() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let invoice = practice.issued(patient, &["90.00"], "0").await;
+    let parts = json!({ "count": 3, "first_due_on": "2026-06-30" });
+    let plan = practice.split(invoice.id, parts.clone()).await.unwrap();
+    let status = async || {
+        let found = installment_plan::get(&practice.tenant.connection, &practice.scope, plan.id).await;
+        found.unwrap().status
+    };
+    let body = json!({ "patient_id": patient, "amount": "90.00", "method": "cash",
+        "allocations": [{ "invoice_id": invoice.id, "amount": "90.00" }] });
+    let paid = practice.pay(body).await.unwrap();
+    assert_eq!(status().await, PlanStatus::Completed);
+    let cancel =
+        practice.write(async |tx| installment_plan::cancel(tx, &practice.scope, (plan.id, None)).await).await;
+    assert_eq!(code(cancel), "transition_refused");
+    assert_eq!(code(practice.split(invoice.id, parts.clone()).await), "nothing_due");
+    // The money is gone again: the plan goes on.
+    practice.void(&paid).await.unwrap();
+    assert_eq!(status().await, PlanStatus::Active);
+    assert_eq!(code(practice.split(invoice.id, parts).await), "installment_plan_active");
+    practice.credit(invoice.id, json!({ "reason": "Mistake" })).await.unwrap();
+    assert_eq!(status().await, PlanStatus::Completed);
+}
+
+#[tokio::test]
+async fn no_part_is_due_after_the_last_day_that_can_be_written() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let invoice = practice.issued(patient, &["90.00"], "0").await;
+    let body = json!({ "count": 2, "first_due_on": "9999-12-31" });
+    let refused = wrong_field(practice.split(invoice.id, body).await);
+    assert_eq!(refused, ("/first_due_on".into(), "out_of_range".into()));
+    let body = json!({ "count": 2, "first_due_on": "9999-11-30" });
+    let plan = practice.split(invoice.id, body).await.unwrap();
+    assert_eq!(plan.installments[1].due_on.to_string(), "9999-12-30");
+}
+
+#[tokio::test]
 async fn only_what_is_due_of_an_issued_invoice_is_split() {
     let practice = Practice::open().await;
     let patient = practice.patient().await;
