@@ -166,6 +166,8 @@ fn line(currency: Currency, order: &LineOrder, index: usize) -> Result<LinePrice
     let whole = Money::rounded(exact, currency).map_err(wrong)?;
     let (net, discount) = match order.discount {
         Discount::None => (whole, Money::zero(currency)),
+        // What is less than nothing can be rounded to nothing.
+        Discount::Amount(amount) if amount.amount() > exact => return Err(PricingError::LineDiscount(index)),
         Discount::Amount(amount) => {
             (Money::rounded(exact - amount.amount(), currency).map_err(wrong)?, amount)
         }
@@ -174,9 +176,6 @@ fn line(currency: Currency, order: &LineOrder, index: usize) -> Result<LinePrice
             (net, whole.minus(net).map_err(wrong)?)
         }
     };
-    if net.is_negative() {
-        return Err(PricingError::LineDiscount(index));
-    }
     Ok(LinePrice { discount, header_discount: Money::zero(currency), net })
 }
 
@@ -242,6 +241,9 @@ mod tests {
         let mut one = order("2", "10.00", "0");
         one.discount = Discount::Amount(money("20.01"));
         assert_eq!(price(euro, &[four[0], one], Discount::None), Err(PricingError::LineDiscount(1)));
+        let mut less = order("0.6", "0.01", "0");
+        less.discount = Discount::Amount(money("0.01"));
+        assert_eq!(price(euro, &[less], Discount::None), Err(PricingError::LineDiscount(0)));
         one.discount = Discount::Percent("33.3333".parse().unwrap());
         check(&[one], Discount::None, ("13.33", "0.00", "13.33"));
     }

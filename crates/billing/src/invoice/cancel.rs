@@ -1,6 +1,6 @@
 //! Cancelling an issued invoice.
 
-use clinicx_core::{change, validation};
+use clinicx_core::{CoreError, change, validation};
 use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantScope, TenantTransaction};
 use sea_orm::{ActiveModelTrait, Set};
@@ -23,8 +23,7 @@ use crate::{
 /// again, its number can't.
 ///
 /// # Errors
-/// [`CoreError::NotFound`](clinicx_core::CoreError::NotFound); [`CoreError::Stale`](clinicx_core::CoreError::Stale);
-/// [`CoreError::RefusedTransition`](clinicx_core::CoreError::RefusedTransition) unless it is issued and not credited
+/// [`CoreError::NotFound`]; [`CoreError::Stale`]; [`CoreError::RefusedTransition`] unless it is issued and not credited
 /// as a whole; [`BillingError::MoneyAllocated`]; [`BillingError::Core`] when the database fails.
 #[tracing::instrument(name = "billing.invoice.cancel", skip_all, fields(tenant.id = %scope.tenant_id), err(level = "debug"))]
 pub async fn cancel(
@@ -37,9 +36,13 @@ pub async fn cancel(
     validation::check(&input)?;
     let row = query::locked(tx, id, None).await?;
     change::expect_version(THING, expected, row.version)?;
-    let credited_whole = row.credited == row.gross && !row.gross.is_zero();
-    if !row.status.is_open_to_money() || credited_whole {
+    if !row.status.is_open_to_money() {
         return Err(row.status.refused_to("cancel").into());
+    }
+    if row.credited == row.gross && !row.gross.is_zero() {
+        // Nothing of it is left that could be taken back.
+        let from = row.status.as_str();
+        return Err(CoreError::RefusedTransition { from, action: "cancel", allowed: Vec::new() }.into());
     }
     if !row.allocated.is_zero() {
         return Err(BillingError::MoneyAllocated);

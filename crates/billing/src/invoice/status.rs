@@ -47,6 +47,15 @@ impl InvoiceStatus {
         }
     }
 
+    /// Returns the states into which somebody can move it; that something or nothing is due follows from money.
+    pub const fn moves(self) -> &'static [Self] {
+        match self {
+            Self::Draft => &[Self::Issued, Self::EnteredInError],
+            Self::Issued | Self::Balanced => &[Self::Cancelled],
+            Self::Cancelled | Self::EnteredInError => &[],
+        }
+    }
+
     /// Returns the state of an issued invoice of which this much is due.
     pub fn of_due(due: Decimal) -> Self {
         if due > Decimal::ZERO { Self::Issued } else { Self::Balanced }
@@ -59,19 +68,28 @@ impl InvoiceStatus {
 
     /// Refuses something that this state does not allow.
     pub(crate) fn refused_to(self, action: &'static str) -> CoreError {
-        let allowed = self.next().iter().map(|next| next.as_str()).collect();
+        let allowed = self.moves().iter().map(|next| next.as_str()).collect();
         CoreError::RefusedTransition { from: self.as_str(), action, allowed }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use sea_orm::Iterable;
+
     use super::*;
 
     #[test]
     fn what_is_due_decides() {
         assert_eq!(InvoiceStatus::of_due(Decimal::ZERO), InvoiceStatus::Balanced);
         assert_eq!(InvoiceStatus::of_due(Decimal::new(1, 2)), InvoiceStatus::Issued);
+    }
+
+    #[test]
+    fn every_move_leads_to_a_state_that_can_follow() {
+        for status in InvoiceStatus::iter() {
+            assert!(status.moves().iter().all(|to| status.next().contains(to)), "{status:?}");
+        }
     }
 
     #[test]

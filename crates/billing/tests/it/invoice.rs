@@ -184,10 +184,68 @@ async fn the_guarantor_pays_and_is_named() {
     assert_eq!((named.patient_id, named.name.as_str()), (parent, "ليلى حداد"));
     assert_eq!(named.patient_name.as_deref(), Some("Sami Haddad"));
     assert_eq!(named.address, ["1 Main Street", "Damascus", "SY"]);
-    assert_eq!(practice.balance(parent).await.balance, "50.00");
-    assert_eq!(practice.balance(child).await.balance, "50.00");
     let shown = format!("{issued:?}");
     assert!(!shown.contains("حداد") && !shown.contains("Main Street"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_patients_balance_is_what_is_owed_for_them_alone() {
+    let practice = Practice::open().await;
+    let parent = practice.patient().await;
+    let child = json!({ "family_name": "Haddad", "given_name": "Sami", "guarantor_id": parent });
+    let (one, two) = (practice.patient_with(child.clone()).await, practice.patient_with(child).await);
+    let own = practice.issued(parent, &["500.00"], "0").await;
+    let childs = practice.issued(one, &["40.00"], "0").await;
+    let check = async |expected: [&str; 3]| {
+        let mut found = Vec::new();
+        for patient in [parent, one, two] {
+            let balance = practice.balance(patient).await;
+            // Who pays has one account for all of them.
+            assert_eq!(balance.accounts.len(), 1);
+            assert_eq!(balance.accounts[0].id, own.account_id);
+            found.push(balance.balance);
+        }
+        assert_eq!(found, expected);
+    };
+    check(["500.00", "40.00", "0.00"]).await;
+    // What the guarantor pays stands against the child's invoice.
+    let body = json!({ "patient_id": parent, "amount": "100.00", "method": "cash",
+        "allocations": [{ "invoice_id": childs.id, "amount": "40.00" }] });
+    practice.pay(body).await.unwrap();
+    check(["440.00", "0.00", "0.00"]).await;
+    assert_eq!(practice.balance(parent).await.accounts[0].balance, "440.00");
+    practice.issued(two, &["9.00"], "0").await;
+    check(["440.00", "0.00", "9.00"]).await;
+    practice.credit(childs.id, json!({ "reason": "Mistake" })).await.unwrap();
+    check(["400.00", "0.00", "9.00"]).await;
+}
+
+#[tokio::test]
+async fn what_a_refused_move_names_can_be_done() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let allowed = |refused: Result<_, clinicx_billing::BillingError>| {
+        let _: &Result<clinicx_billing::invoice::Invoice, _> = &refused;
+        clinicx_types::error::DomainError::allowed(&refused.unwrap_err())
+    };
+    let draft = practice.draft(json!({ "patient_id": patient, "lines": [line("1.00", "0")] })).await.unwrap();
+    assert_eq!(allowed(practice.cancel(draft.id).await), ["issued", "entered-in-error"]);
+    let issued = practice.issue(draft.id, None).await.unwrap();
+    assert_eq!(allowed(practice.issue(issued.id, None).await), ["cancelled"]);
+    practice.credit(issued.id, json!({ "reason": "Mistake" })).await.unwrap();
+    let refused = practice.cancel(issued.id).await;
+    assert_eq!(code(refused), "transition_refused");
+    assert!(allowed(practice.cancel(issued.id).await).is_empty());
+}
+
+#[tokio::test]
+async fn what_is_withdrawn_is_no_currency_of_a_new_invoice() {
+    let practice = Practice::open().await;
+    let patient = practice.patient().await;
+    let body = json!({ "patient_id": patient, "currency": "HRK", "lines": [] });
+    assert_eq!(wrong_field(practice.draft(body).await), ("/currency".into(), "unknown_currency".into()));
+    let body = json!({ "patient_id": patient, "currency": "SLL", "amount": "1.00", "method": "cash" });
+    assert_eq!(wrong_field(practice.pay(body).await), ("/currency".into(), "unknown_currency".into()));
 }
 
 #[tokio::test]
