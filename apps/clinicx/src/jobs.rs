@@ -8,7 +8,7 @@ use clinicx_types::clock::{IdSource, RandomIds};
 use clinicx_web::Kit;
 use serde::Serialize;
 
-use crate::{sweeper, wiring::Platform};
+use crate::{charging, sweeper, wiring::Platform};
 
 /// Returns the kinds and schedules: this application's own, and those of what it was extended with.
 ///
@@ -19,6 +19,7 @@ pub fn set(platform: &Platform, kit: &Kit) -> anyhow::Result<JobSet> {
     let mut set = JobSet::new()
         .kind(Retention { keep })?
         .kind(ExpireHolds(platform.clone()))?
+        .kind(charging::HandOver)?
         .kind(RemoveExpired { platform: platform.clone(), kit: kit.clone() })?
         .schedule(Schedule::new::<ExpireHolds>("appointments.expire_holds", "*/5 * * * *", Tz::UTC, &())?)?
         .schedule(Schedule::new::<RemoveExpired>("platform.remove_expired", "7 * * * *", Tz::UTC, &())?)?

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use validator::Validate;
 
-use crate::{provision, wiring::Slot};
+use crate::{charging, provision, wiring::Slot};
 
 /// The operations on tenants.
 pub fn module(slot: &Slot) -> HttpModule {
@@ -388,11 +388,12 @@ async fn enable(
     Body(input): Body<EnableModule>,
 ) -> Result<Reply, ApiError> {
     let (slug, scope) = (slug(&text)?, scope(&cx));
-    let (tenancy, resolver) = (slot.tenancy()?.clone(), slot.platform()?.resolver.clone());
+    let (tenancy, platform) = (slot.tenancy()?.clone(), slot.platform()?.clone());
     cx.perform(move || {
         Box::pin(async move {
             let tenant = tenancy.enable_module(&slug, &input.module, &scope).await?;
-            resolver.invalidate(&tenant).await;
+            platform.resolver.invalidate(&tenant).await;
+            charging::catch_up(&platform.app, &scope, &tenant).await?;
             Ok(Reply::ok(&TenantBody::from(&tenant)))
         })
     })

@@ -22,6 +22,7 @@ mod break_glass;
 mod browser;
 mod canary;
 mod cancellation;
+mod charging;
 mod command;
 mod completeness;
 mod contract;

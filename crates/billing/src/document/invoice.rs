@@ -52,7 +52,8 @@ impl Columns {
             Some(end) => end - widest(words.discount, &mut lines.iter().map(|line| line.discount.as_str())),
             None => next,
         };
-        let quantity = price - widest(words.unit_price, &mut lines.iter().map(|line| line.unit_price.as_str()));
+        let quantity =
+            price - widest(words.unit_price, &mut lines.iter().map(|line| line.unit_price.as_str()));
         let end = quantity - widest(words.quantity, &mut lines.iter().map(|line| line.quantity.as_str()));
         Self { quantity, price, discount, rate, description: (end - MARGIN).max(Self::NARROWEST) }
     }
@@ -331,7 +332,8 @@ mod tests {
 
     #[test]
     fn nothing_runs_over_something_else_or_off_the_page() {
-        let long = "Donaudampfschiffahrtselektrizitaetenhauptbetriebswerkbauunterbeamtengesellschaft".repeat(2);
+        let long =
+            "Donaudampfschiffahrtselektrizitaetenhauptbetriebswerkbauunterbeamtengesellschaft".repeat(2);
         let arabic = "مستشفى".repeat(25);
         let mut lines = vec![line(&long, "10.00", "0.00", "70.00"), line(&arabic, "0.00", "0.00", "80.00")];
         lines[1].unit_price = "123456789012.34".to_owned();

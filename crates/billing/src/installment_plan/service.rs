@@ -84,15 +84,21 @@ pub async fn create(
     )?;
     let mut rows = Vec::with_capacity(parts.len());
     for (times, part) in (0_u16..).zip(&parts) {
-        let due_on =
-            input.interval.after(input.first_due_on, times).filter(|day| clinicx_types::calendar::is_common(*day));
+        let due_on = input
+            .interval
+            .after(input.first_due_on, times)
+            .filter(|day| clinicx_types::calendar::is_common(*day));
         rows.push(installment::Model {
             id: scope.next_id(),
             created_at: now,
             plan_id: row.id,
             position: i32::from(times) + 1,
             due_on: due_on.ok_or_else(|| {
-                FieldError::new("/first_due_on", "out_of_range", "must let the last part be due before the year 10000")
+                FieldError::new(
+                    "/first_due_on",
+                    "out_of_range",
+                    "must let the last part be due before the year 10000",
+                )
             })?,
             amount: part.amount(),
         });

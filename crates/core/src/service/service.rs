@@ -38,7 +38,7 @@ pub async fn create(
 ) -> Result<Service, CoreError> {
     validation::check(&input)?;
     let currency = match &input.currency {
-        Some(code) => currency(code)?,
+        Some(code) => new_currency(code)?,
         None => scope.currency,
     };
     let now = scope.now();
@@ -208,7 +208,10 @@ fn apply(row: &mut Model, patch: UpdateService) -> Result<(), CoreError> {
     if let Some(rate) = patch.tax_rate {
         row.tax_rate = tax_rate(&rate)?;
     }
-    let currency = currency(patch.currency.as_deref().unwrap_or(&row.currency))?;
+    let currency = match &patch.currency {
+        Some(code) if *code != row.currency => new_currency(code)?,
+        _ => row.currency.parse().map_err(wrong_currency)?,
+    };
     row.currency = currency.code().to_owned();
     row.price = match patch.price {
         Some(text) => text.as_deref().map(|text| price(text, currency)).transpose()?,
@@ -221,9 +224,12 @@ fn apply(row: &mut Model, patch: UpdateService) -> Result<(), CoreError> {
     Ok(())
 }
 
-fn currency(code: &str) -> Result<Currency, CoreError> {
-    code.parse()
-        .map_err(|error: MoneyError| CoreError::invalid("/currency", error.code(), &error.to_string()))
+fn new_currency(code: &str) -> Result<Currency, CoreError> {
+    Currency::in_use(code).map_err(wrong_currency)
+}
+
+fn wrong_currency(error: MoneyError) -> CoreError {
+    CoreError::invalid("/currency", error.code(), &error.to_string())
 }
 
 fn price(text: &str, currency: Currency) -> Result<Decimal, CoreError> {

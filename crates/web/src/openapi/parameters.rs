@@ -77,7 +77,9 @@ fn headers(checked: &Checked) -> Vec<Value> {
 /// Tells whether an operation can answer that the client has it already.
 pub(super) fn may_be_known(checked: &Checked) -> bool {
     let whole = |content| matches!(content, Content::Json(_) | Content::Raw(_));
-    checked.method == Method::GET && !checked.is_derived && checked.answers.iter().any(|answer| whole(answer.content))
+    checked.method == Method::GET
+        && !checked.is_derived
+        && checked.answers.iter().any(|answer| whole(answer.content))
 }
 
 fn path_schema(checked: &Checked, name: &str) -> Value {
