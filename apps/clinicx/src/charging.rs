@@ -81,7 +81,10 @@ impl JobKind for HandOver {
             // Nobody takes one back meanwhile.
             let query = query.order_by_asc(Column::Id).limit(BATCH).lock(LockType::Share);
             let rows = query.all(&tx).await.map_err(database)?;
-            let Some(last) = rows.last().map(|row| row.id) else { break };
+            let Some(last) = rows.last().map(|row| row.id) else {
+                tx.rollback().await.map_err(database)?;
+                return Ok(done);
+            };
             for row in rows {
                 let id = row.id;
                 // The module can be gone again by now.
@@ -98,7 +101,6 @@ impl JobKind for HandOver {
             after = Some(last);
             context.progress(done.treatments + done.left_out, None, "treatments").await;
         }
-        Ok(done)
     }
 }
 

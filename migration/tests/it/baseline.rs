@@ -32,10 +32,10 @@ async fn a_schema_without_a_ledger_is_adopted_and_then_migrated() {
     let (login, plan) = (test.database.migrator(), plan());
     let error = apply::migrate(&login, &mut None, &plan, &subject, &[]).await.unwrap_err();
     assert_eq!(error, MigrateError::NoLedger);
-    // The last migration of billing is left out and its column with it, so that it has to be run.
+    // The last migration of billing is left out and its row with it, so that it has to be run.
     let mut upto = all(&plan);
     *upto.get_mut("billing").unwrap() -= 1;
-    let drop = format!("ALTER TABLE {}.invoice_lines DROP COLUMN performed_on", subject.schema);
+    let drop = format!("DELETE FROM {}.billing_settings", subject.schema);
     test.database.superuser().await.execute(sqlx::AssertSqlSafe(drop)).await.unwrap();
     let version = baseline(&login, &plan, &subject, &upto).await.unwrap();
     assert_eq!(version.modules, test.tenant.schema_version.modules - 1);
@@ -45,7 +45,10 @@ async fn a_schema_without_a_ledger_is_adopted_and_then_migrated() {
         sqlx::query_scalar(row).bind(test.tenant.id.uuid()).fetch_one(&mut superuser).await.unwrap();
     assert_eq!(told, 1);
     let outcome = apply::migrate(&login, &mut None, &plan, &subject, &[]).await.unwrap();
-    assert_eq!(outcome.applied.iter().map(|one| one.name).collect::<Vec<_>>(), ["m0022_date_invoice_lines"]);
+    assert_eq!(
+        outcome.applied.iter().map(|one| one.name).collect::<Vec<_>>(),
+        ["m0023_begin_billing_settings"]
+    );
     assert_eq!(outcome.version, test.tenant.schema_version);
 }
 

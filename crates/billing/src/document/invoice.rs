@@ -348,7 +348,12 @@ mod tests {
         recipient.address = vec![long.clone(), "12 Main Street ".repeat(9)];
         recipient.patient_name = Some(long);
         for language in [Language::English, Language::German, Language::Arabic] {
-            let mut all = laid_out(&bill, language).unwrap().extents();
+            let sheet = laid_out(&bill, language).unwrap();
+            let mut all = sheet.extents();
+            if let Ok(folder) = std::env::var("CLINICX_KEEP_DOCUMENTS") {
+                let path = format!("{folder}/long-{}.pdf", language.tag());
+                std::fs::write(path, sheet.finish("long", "Page").unwrap()).unwrap();
+            }
             assert!(all.len() > 40);
             for (page, y, left, right, text) in &all {
                 assert!(*left >= MARGIN - 0.1 && *right <= NET + 0.1, "{page} {y} {left} {right} {text}");
