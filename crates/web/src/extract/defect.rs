@@ -3,15 +3,20 @@
 use clinicx_types::error::FieldError;
 use serde_path_to_error::{Path, Segment};
 
-/// Turns a path into a JSON Pointer (RFC 6901).
-pub(super) fn pointer(path: &Path) -> String {
-    let mut text = String::new();
+/// Turns a path into a JSON Pointer (RFC 6901). The path does not know the names of members that are variants of an enum;
+/// they are handed in beside it, from the outside in.
+pub(super) fn pointer(path: &Path, names: &[String]) -> String {
+    let (mut text, mut names) = (String::new(), names.iter());
     for segment in path {
         match segment {
             Segment::Seq { index } => push(&mut text, &index.to_string()),
             Segment::Map { key } => push(&mut text, key),
             Segment::Enum { variant } => push(&mut text, variant),
-            Segment::Unknown => {}
+            Segment::Unknown => {
+                if let Some(name) = names.next() {
+                    push(&mut text, name);
+                }
+            }
         }
     }
     text
@@ -89,9 +94,9 @@ fn in_json(expected: &str) -> Option<&str> {
 }
 
 /// Makes the error of a wrong member of a JSON body.
-pub(super) fn in_body(path: &Path, message: &str) -> FieldError {
+pub(super) fn in_body(path: &Path, names: &[String], message: &str) -> FieldError {
     let defect = read(message);
-    let mut place = pointer(path);
+    let mut place = pointer(path, names);
     if let Some(member) = defect.member {
         push(&mut place, member);
     }

@@ -6,7 +6,10 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value, error::Category};
 use validator::{Validate, ValidationError, ValidationErrors, ValidationErrorsKind};
 
-use super::{defect, strict::Strict};
+use super::{
+    defect,
+    strict::{Names, Strict},
+};
 use crate::error::ApiError;
 
 /// How deep arrays and objects may nest.
@@ -16,15 +19,18 @@ const MAX_DEPTH: usize = 32;
 pub(super) fn read<T: DeserializeOwned + Validate>(body: &[u8]) -> Result<T, ApiError> {
     check_syntax(body)?;
     let mut source = serde_json::Deserializer::from_slice(body);
-    let value: T = serde_path_to_error::deserialize(Strict(&mut source)).map_err(|error| {
+    let names = Names::default();
+    let read = serde_path_to_error::deserialize(Strict(&mut source, &names));
+    let names = names.into_way();
+    let value: T = read.map_err(|error| {
         let inner = error.inner();
         let message = inner.to_string();
         let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(text, _)| text);
         match inner.classify() {
-            Category::Data => ApiError::invalid(vec![defect::in_body(error.path(), message)]),
+            Category::Data => ApiError::invalid(vec![defect::in_body(error.path(), &names, message)]),
             // JSON knows numbers of any size.
             Category::Syntax if message == "number out of range" => {
-                let place = defect::pointer(error.path());
+                let place = defect::pointer(error.path(), &names);
                 ApiError::invalid_field(place, "out_of_range", "must be a smaller number")
             }
             Category::Syntax | Category::Io | Category::Eof => not_json(inner),
@@ -189,6 +195,8 @@ fn words(error: &ValidationError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use schemars::JsonSchema;
     use serde::Deserialize;
 
@@ -202,6 +210,21 @@ mod tests {
         #[serde(default)]
         #[validate(nested)]
         parts: Vec<Inner>,
+    }
+
+    #[derive(Debug, Deserialize, JsonSchema, PartialEq, Eq, PartialOrd, Ord)]
+    #[serde(rename_all = "snake_case")]
+    enum Site {
+        Inner,
+        OuterLeft,
+    }
+
+    #[derive(Debug, Deserialize, JsonSchema, Validate)]
+    #[serde(deny_unknown_fields)]
+    struct Sites {
+        at: Vec<BTreeMap<Site, BTreeMap<Site, Inner>>>,
+        #[serde(default)]
+        by_name: BTreeMap<String, BTreeMap<Site, u8>>,
     }
 
     #[derive(Debug, Deserialize, JsonSchema, Validate)]
@@ -253,6 +276,36 @@ mod tests {
                 ("/parts/1/size", "out_of_range"),
                 ("/parts/2/size", "out_of_range"),
             ],
+        );
+    }
+
+    #[test]
+    fn a_pointer_has_the_names_that_are_words_of_a_list() {
+        let check = |body: &str, pointer: &str, code: &str| {
+            let error = read::<Sites>(body.as_bytes()).map(|_| ()).unwrap_err();
+            let parts = error.parts();
+            let found: Vec<_> = parts.fields.iter().map(|f| (f.pointer.as_str(), f.code.as_str())).collect();
+            assert_eq!(found, [(pointer, code)], "{body}");
+        };
+        let at = |members: &str| format!(r#"{{"at": [{{}}, {members}]}}"#);
+        check(&at(r#"{"inner": {"outer_left": {"x": 1}}}"#), "/at/1/inner/outer_left/x", "unknown_field");
+        check(
+            &at(r#"{"inner": {"inner": {"size": 1}}, "outer_left": {"inner": {"size": "a"}}}"#),
+            "/at/1/outer_left/inner/size",
+            "wrong_type",
+        );
+        check(
+            &at(r#"{"inner": {"inner": {"size": 1}}, "elsewhere": {}}"#),
+            "/at/1/elsewhere",
+            "unknown_value",
+        );
+        check(&at(r#"{"inner": 1}"#), "/at/1/inner", "wrong_type");
+        check(r#"{"at": [], "by_name": {"a": {"inner": 300}}}"#, "/by_name/a/inner", "out_of_range");
+        let good = r#"{"at": [{"inner": {"outer_left": {"size": 3}}}], "by_name": {"a": {"inner": 3}}}"#;
+        let good = read::<Sites>(good.as_bytes()).unwrap();
+        assert_eq!(
+            (good.at[0][&Site::Inner][&Site::OuterLeft].size, good.by_name["a"][&Site::Inner]),
+            (3, 3)
         );
     }
 

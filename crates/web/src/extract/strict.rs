@@ -4,26 +4,77 @@
 //! unknown fields, and with another meaning as soon as a field is added. [`Strict`] wraps a deserializer, its
 //! visitors, accesses and seeds, so that at every depth a struct is read as a map and as nothing else.
 //!
+//! It also keeps the names of members that are read as variants of an enum, which the path to an error does not have.
+//!
 //! What serde buffers first (`untagged`, `tag`, `flatten`) is out of its reach; inputs have none of these.
 
-use std::fmt;
+use std::{
+    cell::{Cell, RefCell},
+    fmt,
+};
 
 use serde::de::{
-    DeserializeSeed, Deserializer, EnumAccess, Error, MapAccess, SeqAccess, VariantAccess, Visitor,
+    DeserializeSeed, Deserializer, EnumAccess, Error, IntoDeserializer, MapAccess, SeqAccess, VariantAccess,
+    Visitor,
 };
 
 /// A deserializer, visitor, access or seed under the rule.
-pub(super) struct Strict<T>(pub(super) T);
+pub(super) struct Strict<'n, T>(pub(super) T, pub(super) &'n Names);
+
+/// The names of the members on the way to where the reader stands that are variants of an enum.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Whether a member's name is being read.
+    in_name: Cell<bool>,
+    /// The name that was read last and is a variant of an enum.
+    last: RefCell<Option<String>>,
+    way: RefCell<Vec<String>>,
+}
+
+impl Names {
+    /// Returns them from the outside in; after an error those on the way to it.
+    pub(super) fn into_way(self) -> Vec<String> {
+        self.way.into_inner()
+    }
+
+    /// Goes into the member whose name was read last, and tells whether that is on the way now.
+    fn enter(&self) -> bool {
+        let last = self.last.take();
+        let is_named = last.is_some();
+        self.way.borrow_mut().extend(last);
+        is_named
+    }
+
+    fn leave(&self) {
+        self.way.borrow_mut().pop();
+    }
+}
+
+/// A visitor of a member's name that is a variant of an enum.
+struct Name<'n, V>(V, &'n Names);
+
+impl<'de, V: Visitor<'de>> Visitor<'de> for Name<'_, V> {
+    type Value = V::Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.expecting(f)
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<V::Value, E> {
+        self.1.last.replace(Some(name.to_owned()));
+        self.0.visit_enum(name.into_deserializer())
+    }
+}
 
 macro_rules! deserialize {
     ($($method:ident($($name:ident: $type:ty),*) => $inner:ident($($passed:ident),*);)+) => {$(
         fn $method<V: Visitor<'de>>(self, $($name: $type,)* visitor: V) -> Result<V::Value, D::Error> {
-            self.0.$inner($($passed,)* Strict(visitor))
+            self.0.$inner($($passed,)* Strict(visitor, self.1))
         }
     )+};
 }
 
-impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
+impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<'_, D> {
     type Error = D::Error;
 
     deserialize! {
@@ -55,9 +106,20 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Strict<D> {
         deserialize_tuple_struct(name: &'static str, length: usize) => deserialize_tuple_struct(name, length);
         deserialize_map() => deserialize_map();
         deserialize_struct(_name: &'static str, _fields: &'static [&'static str]) => deserialize_map();
-        deserialize_enum(name: &'static str, variants: &'static [&'static str]) => deserialize_enum(name, variants);
         deserialize_identifier() => deserialize_identifier();
         deserialize_ignored_any() => deserialize_ignored_any();
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, D::Error> {
+        if self.1.in_name.get() {
+            return self.0.deserialize_str(Name(visitor, self.1));
+        }
+        self.0.deserialize_enum(name, variants, Strict(visitor, self.1))
     }
 
     fn is_human_readable(&self) -> bool {
@@ -73,7 +135,7 @@ macro_rules! visit {
     )+};
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<V> {
+impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<'_, V> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -112,39 +174,39 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Strict<V> {
     }
 
     fn visit_some<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        self.0.visit_some(Strict(deserializer))
+        self.0.visit_some(Strict(deserializer, self.1))
     }
 
     fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<V::Value, D::Error> {
-        self.0.visit_newtype_struct(Strict(deserializer))
+        self.0.visit_newtype_struct(Strict(deserializer, self.1))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.0.visit_seq(Strict(access))
+        self.0.visit_seq(Strict(access, self.1))
     }
 
     fn visit_map<A: MapAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.0.visit_map(Strict(access))
+        self.0.visit_map(Strict(access, self.1))
     }
 
     fn visit_enum<A: EnumAccess<'de>>(self, access: A) -> Result<V::Value, A::Error> {
-        self.0.visit_enum(Strict(access))
+        self.0.visit_enum(Strict(access, self.1))
     }
 }
 
-impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Strict<S> {
+impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Strict<'_, S> {
     type Value = S::Value;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<S::Value, D::Error> {
-        self.0.deserialize(Strict(deserializer))
+        self.0.deserialize(Strict(deserializer, self.1))
     }
 }
 
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Strict<A> {
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Strict<'_, A> {
     type Error = A::Error;
 
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        self.0.next_element_seed(Strict(seed))
+        self.0.next_element_seed(Strict(seed, self.1))
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -152,15 +214,25 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Strict<A> {
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Strict<A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Strict<'_, A> {
     type Error = A::Error;
 
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        self.0.next_key_seed(Strict(seed))
+        self.1.in_name.set(true);
+        let name = self.0.next_key_seed(Strict(seed, self.1));
+        self.1.in_name.set(false);
+        name.inspect_err(|_| {
+            self.1.enter();
+        })
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.0.next_value_seed(Strict(seed))
+        let is_named = self.1.enter();
+        let value = self.0.next_value_seed(Strict(seed, self.1))?;
+        if is_named {
+            self.1.leave();
+        }
+        Ok(value)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -168,17 +240,17 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for Strict<A> {
     }
 }
 
-impl<'de, A: EnumAccess<'de>> EnumAccess<'de> for Strict<A> {
+impl<'de, 'n, A: EnumAccess<'de>> EnumAccess<'de> for Strict<'n, A> {
     type Error = A::Error;
-    type Variant = Strict<A::Variant>;
+    type Variant = Strict<'n, A::Variant>;
 
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
-        let (value, variant) = self.0.variant_seed(Strict(seed))?;
-        Ok((value, Strict(variant)))
+        let (value, variant) = self.0.variant_seed(Strict(seed, self.1))?;
+        Ok((value, Strict(variant, self.1)))
     }
 }
 
-impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Strict<A> {
+impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Strict<'_, A> {
     type Error = A::Error;
 
     fn unit_variant(self) -> Result<(), A::Error> {
@@ -186,11 +258,11 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Strict<A> {
     }
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
-        self.0.newtype_variant_seed(Strict(seed))
+        self.0.newtype_variant_seed(Strict(seed, self.1))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, length: usize, visitor: V) -> Result<V::Value, A::Error> {
-        self.0.tuple_variant(length, Strict(visitor))
+        self.0.tuple_variant(length, Strict(visitor, self.1))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -199,7 +271,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Strict<A> {
         visitor: V,
     ) -> Result<V::Value, A::Error> {
         // As for a struct: an object, which is what a newtype variant around a map is.
-        self.0.newtype_variant_seed(Map(Strict(visitor)))
+        self.0.newtype_variant_seed(Map(Strict(visitor, self.1)))
     }
 }
 
@@ -250,7 +322,7 @@ mod tests {
 
     fn read(body: &str) -> Result<Whole, String> {
         let mut source = serde_json::Deserializer::from_str(body);
-        Whole::deserialize(Strict(&mut source)).map_err(|error| error.to_string())
+        Whole::deserialize(Strict(&mut source, &Names::default())).map_err(|error| error.to_string())
     }
 
     #[test]
