@@ -4,9 +4,11 @@ use actix_web::{
     http::{StatusCode, header},
     web::Bytes,
 };
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use clinicx_types::{id::TenantId, page::Page};
 use futures_util::Stream;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{extract::List, stream::Flow};
@@ -149,6 +151,13 @@ impl Reply {
     /// Sets the version of the resource, for content that doesn't carry it.
     pub fn with_version(self, version: i64) -> Self {
         Self { etag: Some(format!("\"{version}\"")), ..self }
+    }
+
+    /// Makes the ETag from the content, for what has no version, or more than its version in it.
+    pub fn with_digest(self) -> Self {
+        let Content::Typed(_, bytes) = &self.content else { return self };
+        let etag = Some(format!("\"{}\"", URL_SAFE_NO_PAD.encode(Sha256::digest(bytes))));
+        Self { etag, ..self }
     }
 
     /// Adds a header.

@@ -156,8 +156,8 @@ async fn draw(
     let view = ChartView { as_of: wanted.as_of, notation: wanted.notation };
     let found = cx.read(async |tx, scope| Ok(chart::get(tx, scope, id, view).await?)).await?;
     let drawing = odontogram::draw(&found, &wanted.into());
-    let reply = Reply::content(SVG, drawing).with_header(header::CONTENT_SECURITY_POLICY, DRAWING_POLICY);
-    Ok(reply.showing([id]))
+    let reply = Reply::content(SVG, drawing).with_digest();
+    Ok(reply.with_header(header::CONTENT_SECURITY_POLICY, DRAWING_POLICY).showing([id]))
 }
 
 async fn update(
