@@ -104,6 +104,15 @@ async fn chart(clinic: &Clinic) -> String {
         ("31", "crown", json!([]), "active"),
         ("32", "root_filling", json!([]), "active"),
         ("65", "caries", json!(["O"]), "active"),
+        // More than one thing on a surface, in a root and beside a crown.
+        ("27", "caries", json!(["O"]), "active"),
+        ("27", "wear", json!(["O", "B"]), "active"),
+        ("28", "caries", json!([]), "active"),
+        ("28", "defective_restoration", json!([]), "watch"),
+        ("32", "pulpitis", json!([]), "active"),
+        ("31", "wear", json!(["I"]), "watch"),
+        ("75", "mobility", json!([]), "watch"),
+        ("75", "caries", json!([]), "active"),
     ];
     for (tooth, code, surfaces, status) in findings {
         let body = json!({"tooth": tooth, "code": code, "surfaces": surfaces, "status": status});
@@ -118,6 +127,8 @@ async fn chart(clinic: &Clinic) -> String {
         ("35", "SU01", json!([]), false),
         ("75", "RE02", json!(["O", "B"]), true),
         ("21", "XR01", json!([]), true),
+        ("28", "RE01", json!([]), false),
+        ("75", "XR01", json!([]), true),
     ];
     for (tooth, code, surfaces, done) in works {
         let body = json!({"procedure_code": code, "tooth": tooth, "surfaces": surfaces, "staff_id": staff});
@@ -159,6 +170,8 @@ async fn every_tooth_can_be_told_from_its_neighbours_and_by_its_name() {
         let name = |code: &str| teeth[code][1].as_str().unwrap();
         assert!(name("21").ends_with("caries on mesial, incisal; done: Intraoral X-ray"), "{}", name("21"));
         assert!(name("26").ends_with("caries on occlusal, buccal, watched"), "{}", name("26"));
+        let all = "work found on mesial, occlusal; caries on occlusal; wear on occlusal, buccal";
+        assert!(name("27").ends_with(&all.replace("work found", "restoration")), "{}", name("27"));
         assert!(name("35").ends_with("planned: Extraction"), "{}", name("35"));
         assert!(name("51").ends_with("fallen out"), "{}", name("51"));
     }

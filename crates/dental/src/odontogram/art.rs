@@ -2,32 +2,19 @@
 
 use super::{
     layout::{ROOT, Spot},
-    paint::Paint,
+    marks::{self, Mark, Part, Shape},
+    paint::{Ink, Paint},
     said,
 };
 use crate::{
-    chart::{ChartFinding, ChartTooth, ChartTreatment},
-    finding::{FindingCode, FindingStatus},
+    chart::ChartTooth,
     presence::PresenceState,
-    procedure_code::{Category, Effect},
     surface::Surface,
     tooth::{Arch, Tooth},
 };
 
-/// The part of a tooth that is painted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Surface(Surface),
-    Root,
-    /// Around the crown.
-    Ring,
-    /// At the tip of the root.
-    Tip,
-    /// Beside the crown: something about the tooth as a whole.
-    Badge,
-    /// Across the crown: it is to be taken out.
-    Cross,
-}
+/// Of how many inks a surface or a root has strips; of more the gravest are to be seen.
+const MOST_INKS: usize = 3;
 
 /// Draws a tooth at its spot, as an image with a name of its own.
 pub(super) fn tooth(tooth: &ChartTooth, spot: Spot) -> String {
@@ -45,164 +32,122 @@ pub(super) fn tooth(tooth: &ChartTooth, spot: Spot) -> String {
         tooth.fdi, spot.x, spot.label_y,
     );
     svg.push_str(&root(tooth, spot));
-    let mut painted = parts(tooth);
-    // What is planned is drawn over the rest.
-    painted.sort_by_key(|(_, paint)| *paint == Paint::Planned);
-    for (part, paint) in painted.iter().filter(|(_, paint)| *paint != Paint::Planned) {
-        svg.push_str(&colour(tooth.fdi, spot, *part, *paint));
+    let (solid, planned) = marks::of(tooth);
+    for mark in &solid {
+        svg.push_str(&paint(tooth.fdi, spot, mark));
     }
     for surface in Surface::of(tooth.fdi) {
-        svg.push_str(&format!("<path class=\"surface\" d=\"{}\"/>", shape(tooth.fdi, spot, surface, 0.0)));
+        svg.push_str(&format!(
+            "<path class=\"surface\" d=\"{}\"/>",
+            shape(tooth.fdi, spot, surface, (0.0, Slice::WHOLE))
+        ));
     }
     let (x, y, side) = (spot.x - spot.half, spot.y - spot.half, 2.0 * spot.half);
     svg.push_str(&format!(
         "<rect class=\"outline\" x=\"{x:.1}\" y=\"{y:.1}\" width=\"{side:.1}\" height=\"{side:.1}\" rx=\"{}\"/>",
         if tooth.fdi.quadrant() > 4 { 7 } else { 3 },
     ));
-    for (part, paint) in painted.iter().filter(|(_, paint)| *paint == Paint::Planned) {
-        svg.push_str(&colour(tooth.fdi, spot, *part, *paint));
+    // What is planned is drawn over the rest.
+    for part in &planned {
+        svg.push_str(&plan(tooth.fdi, spot, *part));
     }
+    svg.push_str(&badges(spot, &solid, &planned));
     svg.push_str(&sign(tooth.presence, spot));
     svg.push_str("</g>\n");
     svg
 }
 
-/// Lists what is to be painted, what is older first.
-fn parts(tooth: &ChartTooth) -> Vec<(Part, Paint)> {
-    let mut list = Vec::new();
-    let (existing, found): (Vec<&ChartFinding>, Vec<&ChartFinding>) =
-        tooth.findings.iter().partition(|finding| finding.code.is_existing_work());
-    for finding in existing {
-        found_parts(tooth.fdi, finding, &mut list);
-    }
-    for one in &tooth.treatments {
-        work_parts(tooth.fdi, one, Paint::Done, &mut list);
-    }
-    for finding in found {
-        found_parts(tooth.fdi, finding, &mut list);
-    }
-    for one in &tooth.planned {
-        work_parts(tooth.fdi, one, Paint::Planned, &mut list);
-    }
-    list
-}
-
-fn found_parts(tooth: Tooth, finding: &ChartFinding, list: &mut Vec<(Part, Paint)>) {
-    use FindingCode as C;
-    let (paint, whole) = match finding.code {
-        C::Caries | C::SecondaryCaries => (Paint::Caries, centre(tooth)),
-        C::Fracture | C::Wear | C::Erosion | C::Hypomineralisation | C::Discolouration => {
-            (Paint::Defect, centre(tooth))
-        }
-        C::Pulpitis | C::Necrosis => (Paint::Pulp, Part::Root),
-        C::PeriapicalLesion => (Paint::Pulp, Part::Tip),
-        C::DefectiveRestoration => (Paint::Defective, centre(tooth)),
-        C::Restoration | C::Sealant => (Paint::Existing, centre(tooth)),
-        C::Veneer => (Paint::Existing, Part::Surface(Surface::V)),
-        C::Crown => (Paint::Existing, Part::Ring),
-        C::RootFilling => (Paint::Existing, Part::Root),
-        C::Mobility | C::Furcation | C::Malposition | C::Sensitivity | C::Other => {
-            (Paint::Defect, Part::Badge)
-        }
+/// Paints a part with all its inks: a surface and a root are shared out, elsewhere the gravest is to be seen.
+fn paint(tooth: Tooth, spot: Spot, Mark { part, inks }: &Mark) -> String {
+    let parts = inks.len().min(MOST_INKS);
+    let each = |draw: &dyn Fn(Slice) -> String| -> String {
+        let slices = inks.iter().take(parts).enumerate().map(|(at, ink)| {
+            format!("<path class=\"fill-{}\" d=\"{}\"/>", ink.name(), draw(Slice { at, parts }))
+        });
+        slices.collect()
     };
-    let paint = if finding.status == FindingStatus::Watch { Paint::Watch } else { paint };
-    if finding.surfaces.is_empty() || matches!(whole, Part::Root | Part::Tip | Part::Ring) {
-        let whole = match whole {
-            Part::Surface(surface) if !surface.is_of(tooth) => Part::Surface(Surface::B),
-            whole => whole,
-        };
-        list.push((whole, paint));
-    } else {
-        list.extend(finding.surfaces.iter().map(|surface| (Part::Surface(surface), paint)));
-    }
-}
-
-fn work_parts(tooth: Tooth, one: &ChartTreatment, paint: Paint, list: &mut Vec<(Part, Paint)>) {
-    if one.effect == Some(Effect::Extraction) {
-        // Once it is done the tooth is gone, which is drawn.
-        if paint == Paint::Planned {
-            list.push((Part::Cross, paint));
-        }
-        return;
-    }
-    if !one.surfaces.is_empty() {
-        list.extend(one.surfaces.iter().map(|surface| (Part::Surface(surface), paint)));
-        return;
-    }
-    let whole = match one.category {
-        Category::Restorative => centre(tooth),
-        Category::Endodontic => Part::Root,
-        Category::Prosthetic => Part::Ring,
-        // An implant that is done is drawn as such.
-        Category::Implant if one.effect == Some(Effect::Implant) => match paint {
-            Paint::Planned => Part::Root,
-            _ => return,
-        },
-        Category::Implant => Part::Ring,
-        _ => Part::Badge,
-    };
-    list.push((whole, paint));
-}
-
-fn centre(tooth: Tooth) -> Part {
-    Part::Surface(if tooth.is_posterior() { Surface::O } else { Surface::I })
-}
-
-/// Paints a part: planned work as a dashed line, everything else with its pattern.
-fn colour(tooth: Tooth, spot: Spot, part: Part, paint: Paint) -> String {
-    let name = paint.name();
-    let planned = paint == Paint::Planned;
-    let class = if planned { format!("line-{name}") } else { format!("fill-{name}") };
+    let Some(gravest) = inks.first() else { return String::new() };
     match part {
-        Part::Surface(surface) => {
-            let inset = if planned { 1.6 } else { 0.0 };
-            format!("<path class=\"{class}\" d=\"{}\"/>", shape(tooth, spot, surface, inset))
-        }
-        Part::Root => format!("<path class=\"{class}\" d=\"{}\"/>", root_shape(tooth, spot)),
-        Part::Ring => {
-            let half = spot.half + 2.2;
-            format!(
-                "<rect class=\"ring line-{name}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"6\"/>",
-                spot.x - half,
-                spot.y - half,
-                2.0 * half,
-                2.0 * half,
-            )
-        }
-        Part::Tip => {
-            let y = spot.y + spot.down * (spot.half + ROOT - 6.0);
-            format!(
-                "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"/>\
-                 <circle class=\"line-{name}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" stroke-width=\"1.4\"/>",
-                x = spot.x,
-            )
-        }
-        Part::Badge => badge(spot, paint),
-        Part::Cross => {
-            let half = spot.half - 3.0;
-            format!("<path class=\"line-{name}\" d=\"{}\"/>", cross(spot, half))
-        }
+        Part::Surface(surface) => each(&|slice| shape(tooth, spot, *surface, (0.0, slice))),
+        Part::Root => each(&|slice| root_shape(tooth, spot, slice)),
+        Part::Ring => ring(spot, &format!("line-{}{}", gravest.paint.name(), gravest.dots())),
+        Part::Tip => tip(spot, *gravest),
+        Part::Badge(_) | Part::Cross => String::new(),
     }
 }
 
-/// A mark in the outer corner of the root's room: a triangle for findings, a square for work.
-fn badge(spot: Spot, paint: Paint) -> String {
-    let (x, y) = (spot.x - spot.mesial * (spot.half - 4.0), spot.y + spot.down * (spot.half + 9.0));
-    let name = paint.name();
-    match paint {
-        Paint::Planned => format!(
-            "<rect class=\"line-{name}\" x=\"{:.1}\" y=\"{:.1}\" width=\"8\" height=\"8\"/>",
+/// Draws what is planned for a part as a dashed line.
+fn plan(tooth: Tooth, spot: Spot, part: Part) -> String {
+    let class = format!("line-{}", Paint::Planned.name());
+    let line = |path: String| format!("<path class=\"{class}\" d=\"{path}\"/>");
+    match part {
+        Part::Surface(surface) => line(shape(tooth, spot, surface, (1.6, Slice::WHOLE))),
+        Part::Root => line(root_shape(tooth, spot, Slice::WHOLE)),
+        Part::Ring => ring(spot, &class),
+        Part::Cross => line(cross(spot, spot.half - 3.0)),
+        Part::Tip | Part::Badge(_) => String::new(),
+    }
+}
+
+fn ring(spot: Spot, class: &str) -> String {
+    let half = spot.half + 2.2;
+    format!(
+        "<rect class=\"ring {class}\" x=\"{:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\" rx=\"6\"/>",
+        spot.x - half,
+        spot.y - half,
+        2.0 * half,
+        2.0 * half,
+    )
+}
+
+fn tip(spot: Spot, ink: Ink) -> String {
+    let y = spot.y + spot.down * (spot.half + ROOT - 6.0);
+    format!(
+        "<circle class=\"fill-{}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\"/>\
+         <circle class=\"line-{}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"5\" stroke-width=\"1.4\"/>",
+        ink.name(),
+        ink.paint.name(),
+        x = spot.x,
+    )
+}
+
+/// Draws the marks beside the crown, each in a place of its own.
+fn badges(spot: Spot, solid: &[Mark], planned: &[Part]) -> String {
+    let (mut marks, mut last) = (Vec::new(), None);
+    for Mark { part, inks } in solid {
+        if let Part::Badge(shape) = part {
+            marks.extend(inks.iter().map(|ink| (*ink, *shape)));
+        }
+    }
+    marks.sort_by_key(|(ink, _)| *ink);
+    for part in planned {
+        if let Part::Badge(shape) = part {
+            last = Some((Ink::of(Paint::Planned), *shape));
+        }
+    }
+    marks.truncate(BADGES.len() - usize::from(last.is_some()));
+    let places = BADGES.into_iter().zip(marks.into_iter().chain(last));
+    places.map(|((side, height), (ink, shape))| badge(spot, (side, height), ink, shape)).collect()
+}
+
+/// The places beside the root for the marks: on which side of it, distal first, and how far from the crown.
+const BADGES: [(f64, f64); 4] = [(-1.0, 8.5), (1.0, 8.5), (-1.0, 19.0), (1.0, 19.0)];
+
+/// A mark beside the root: a triangle for findings, a square for work.
+fn badge(spot: Spot, (side, height): (f64, f64), ink: Ink, shape: Shape) -> String {
+    let (x, y) = (spot.x + side * spot.mesial * (spot.half - 4.0), spot.y + spot.down * (spot.half + height));
+    let class = match ink.paint {
+        Paint::Planned => format!("line-{}", ink.name()),
+        paint => format!("badge fill-{} edge-{}", ink.name(), paint.name()),
+    };
+    match shape {
+        Shape::Square => format!(
+            "<rect class=\"{class}\" x=\"{:.1}\" y=\"{:.1}\" width=\"8\" height=\"8\"/>",
             x - 4.0,
             y - 4.0
         ),
-        Paint::Done => format!(
-            "<rect class=\"badge tile-{name}\" x=\"{:.1}\" y=\"{:.1}\" width=\"8\" height=\"8\"/>",
-            x - 4.0,
-            y - 4.0
-        ),
-        _ => format!(
-            "<path class=\"badge tile-{name}\" d=\"M{:.1} {:.1}L{:.1} {:.1}L{:.1} {:.1}Z\"/>",
-            x,
+        Shape::Triangle => format!(
+            "<path class=\"{class}\" d=\"M{x:.1} {:.1}L{:.1} {:.1}L{:.1} {:.1}Z\"/>",
             y - 5.0,
             x + 5.0,
             y + 4.0,
@@ -212,9 +157,29 @@ fn badge(spot: Spot, paint: Paint) -> String {
     }
 }
 
+/// A share of a part: the whole of it, or one of some strips beside each other.
+#[derive(Clone, Copy, Debug)]
+struct Slice {
+    at: usize,
+    parts: usize,
+}
+
+impl Slice {
+    const WHOLE: Self = Self { at: 0, parts: 1 };
+
+    /// Where it begins and ends on the way from one corner to the next.
+    fn between(self, from: (f64, f64), to: (f64, f64)) -> [(f64, f64); 2] {
+        let count = |number: usize| f64::from(u16::try_from(number).unwrap_or_default());
+        [self.at, self.at + 1].map(|step| {
+            let share = count(step) / count(self.parts.max(1));
+            (from.0 + (to.0 - from.0) * share, from.1 + (to.1 - from.1) * share)
+        })
+    }
+}
+
 /// The outline of a surface, moved inwards by `inset`. Buccal and vestibular surfaces face outwards: up above, down
 /// below; mesial ones face the midline.
-fn shape(tooth: Tooth, spot: Spot, surface: Surface, inset: f64) -> String {
+fn shape(tooth: Tooth, spot: Spot, surface: Surface, (inset, slice): (f64, Slice)) -> String {
     let (outer, inner) = (spot.half - inset, spot.half * 0.42);
     // An incisal edge is flat, an occlusal surface is square.
     let (wide, high) = if tooth.is_posterior() { (inner, inner) } else { (inner * 1.15, inner * 0.45) };
@@ -236,16 +201,19 @@ fn shape(tooth: Tooth, spot: Spot, surface: Surface, inset: f64) -> String {
             [(from, -outer + inset), (from, outer - inset), (to, high - inset), (to, -high + inset)]
         }
     };
-    let [a, b, c, d] = corners.map(|(x, y)| point(x, y));
+    let [a, b, c, d] = corners;
+    let ([a, b], [d, c]) = (slice.between(a, b), slice.between(d, c));
+    let [a, b, c, d] = [a, b, c, d].map(|(x, y)| point(x, y));
     format!("M{a}L{b}L{c}L{d}Z")
 }
 
 /// The outline of the roots: one, or two for molars.
-fn root_shape(tooth: Tooth, spot: Spot) -> String {
+fn root_shape(tooth: Tooth, spot: Spot, slice: Slice) -> String {
     let base = spot.y + spot.down * (spot.half + 2.5);
     let tip = spot.y + spot.down * (spot.half + ROOT - 6.0);
     let one = |x: f64, half: f64| {
-        format!("M{:.1} {base:.1}L{:.1} {tip:.1}L{:.1} {base:.1}Z", x - half, x, x + half)
+        let [(from, _), (to, _)] = slice.between((x - half, base), (x + half, base));
+        format!("M{from:.1} {base:.1}L{x:.1} {tip:.1}L{to:.1} {base:.1}Z")
     };
     if tooth.form() == crate::tooth::Form::Molar {
         format!("{}{}", one(spot.x - 6.0, 5.0), one(spot.x + 6.0, 5.0))
@@ -278,7 +246,7 @@ fn root(tooth: &ChartTooth, spot: Spot) -> String {
             )
         }
         Some(state) if state.is_gone() => String::new(),
-        _ => format!("<path class=\"outline\" d=\"{}\"/>", root_shape(tooth.fdi, spot)),
+        _ => format!("<path class=\"outline\" d=\"{}\"/>", root_shape(tooth.fdi, spot, Slice::WHOLE)),
     }
 }
 

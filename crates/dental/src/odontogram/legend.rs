@@ -3,7 +3,7 @@
 use super::{
     art,
     layout::{Spot, WIDTH},
-    paint::Paint,
+    paint::{Ink, Paint},
     said::state_words,
 };
 use crate::presence::PresenceState;
@@ -35,17 +35,18 @@ pub(super) fn draw(top: f64) -> String {
         .collect();
     entries.push((Sample::Implant, "implant".to_owned()));
     entries.push((Sample::Pontic, "pontic".to_owned()));
-    let paints = [
-        (Paint::Caries, "caries"),
-        (Paint::Defect, "defect, other"),
-        (Paint::Pulp, "pulp, root tip"),
-        (Paint::Defective, "work to replace"),
-        (Paint::Watch, "watched"),
-        (Paint::Existing, "work found"),
-        (Paint::Done, "work done here"),
-        (Paint::Planned, "work planned"),
+    let watched = Ink { paint: Paint::Caries, is_watched: true };
+    let inks = [
+        (Ink::of(Paint::Caries), "caries"),
+        (Ink::of(Paint::Defect), "defect, other"),
+        (Ink::of(Paint::Pulp), "pulp, root tip"),
+        (Ink::of(Paint::Defective), "work to replace"),
+        (watched, "watched"),
+        (Ink::of(Paint::Existing), "work found"),
+        (Ink::of(Paint::Done), "work done here"),
+        (Ink::of(Paint::Planned), "work planned"),
     ];
-    entries.extend(paints.into_iter().map(|(paint, words)| (Sample::Paint(paint), words.to_owned())));
+    entries.extend(inks.into_iter().map(|(ink, words)| (Sample::Ink(ink), words.to_owned())));
     entries.push((Sample::Ring, "crown, bridge".to_owned()));
     entries.push((Sample::Badges, "whole tooth".to_owned()));
     for (index, (sample, words)) in entries.iter().enumerate() {
@@ -68,7 +69,7 @@ enum Sample {
     State(Option<PresenceState>),
     Implant,
     Pontic,
-    Paint(Paint),
+    Ink(Ink),
     Ring,
     Badges,
 }
@@ -108,14 +109,14 @@ impl Sample {
                 c = y - 5.0,
                 d = y + 5.0
             ),
-            Self::Paint(Paint::Planned) => square("line-planned", 8.0),
-            Self::Paint(paint) => {
-                format!("{}{}", square(&format!("fill-{}", paint.name()), 9.0), square("surface", 9.0))
+            Self::Ink(ink) if ink.paint == Paint::Planned => square("line-planned", 8.0),
+            Self::Ink(ink) => {
+                format!("{}{}", square(&format!("fill-{}", ink.name()), 9.0), square("surface", 9.0))
             }
             Self::Ring => format!("{}{}", square("outline", 6.0), square("ring line-done", 8.5)),
             Self::Badges => format!(
-                "<path class=\"badge tile-defect\" d=\"M{a:.1} {t:.1}L{b:.1} {u:.1}L{c:.1} {u:.1}Z\"/>\
-                 <rect class=\"badge tile-done\" x=\"{d:.1}\" y=\"{v:.1}\" width=\"8\" height=\"8\"/>",
+                "<path class=\"badge fill-defect edge-defect\" d=\"M{a:.1} {t:.1}L{b:.1} {u:.1}L{c:.1} {u:.1}Z\"/>\
+                 <rect class=\"badge fill-done edge-done\" x=\"{d:.1}\" y=\"{v:.1}\" width=\"8\" height=\"8\"/>",
                 a = x - 5.0,
                 b = x,
                 c = x - 10.0,

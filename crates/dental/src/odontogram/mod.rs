@@ -9,6 +9,7 @@
 mod art;
 mod layout;
 mod legend;
+mod marks;
 mod paint;
 mod said;
 

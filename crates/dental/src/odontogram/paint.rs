@@ -2,50 +2,72 @@
 
 use super::Theme;
 
-/// What a surface, a root or a crown is painted with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a surface, a root or a crown is painted with; what is gravest comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Paint {
     /// Decay.
     Caries,
-    /// Substance that is broken, worn or badly formed.
-    Defect,
     /// Something inside or below the root.
     Pulp,
+    /// Substance that is broken, worn or badly formed.
+    Defect,
     /// Work that must be replaced.
     Defective,
-    /// Anything that is watched only.
-    Watch,
-    /// Work that was there already.
-    Existing,
     /// Work that was done here.
     Done,
+    /// Work that was there already.
+    Existing,
     /// Work that is planned.
     Planned,
 }
 
+/// A paint, and whether what it stands for is watched only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Ink {
+    pub(super) paint: Paint,
+    pub(super) is_watched: bool,
+}
+
+impl Ink {
+    /// The ink of what is not watched.
+    pub(super) const fn of(paint: Paint) -> Self {
+        Self { paint, is_watched: false }
+    }
+
+    /// Returns the name of its pattern.
+    pub(super) fn name(self) -> String {
+        format!("{}{}", self.paint.name(), if self.is_watched { "-watch" } else { "" })
+    }
+
+    /// The class that makes a line of what is watched dotted.
+    pub(super) const fn dots(self) -> &'static str {
+        if self.is_watched { " dotted" } else { "" }
+    }
+
+    /// The lines of its pattern, in a tile of 6 by 6: those of its paint, or circles.
+    const fn lines(self) -> &'static str {
+        if self.is_watched {
+            "<circle cx=\"3\" cy=\"3\" r=\"1.8\" style=\"fill:none\" stroke-width=\"1\"/>"
+        } else {
+            self.paint.lines()
+        }
+    }
+}
+
 impl Paint {
     /// Every paint.
-    pub(super) const ALL: [Self; 8] = [
-        Self::Caries,
-        Self::Defect,
-        Self::Pulp,
-        Self::Defective,
-        Self::Watch,
-        Self::Existing,
-        Self::Done,
-        Self::Planned,
-    ];
+    pub(super) const ALL: [Self; 7] =
+        [Self::Caries, Self::Pulp, Self::Defect, Self::Defective, Self::Done, Self::Existing, Self::Planned];
 
-    /// Returns the name of its class and of its pattern.
+    /// Returns the name of its classes.
     pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Caries => "caries",
-            Self::Defect => "defect",
             Self::Pulp => "pulp",
+            Self::Defect => "defect",
             Self::Defective => "defective",
-            Self::Watch => "watch",
-            Self::Existing => "existing",
             Self::Done => "done",
+            Self::Existing => "existing",
             Self::Planned => "planned",
         }
     }
@@ -57,7 +79,6 @@ impl Paint {
             Self::Defect => ("#9a4a00", "#ffb454"),
             Self::Pulp => ("#a1127c", "#ff8ad8"),
             Self::Defective => ("#7a1f1f", "#ff9e80"),
-            Self::Watch => ("#6d28d9", "#c4a5ff"),
             Self::Existing => ("#1d4ed8", "#82b1ff"),
             Self::Done => ("#146c2e", "#5fe08a"),
             Self::Planned => ("#0b6478", "#4fd6ea"),
@@ -75,7 +96,6 @@ impl Paint {
             Self::Defective => {
                 "<path d=\"M0 1.5H6M0 4.5H6M1.5 1.5V4.5M4.5 4.5V7.5M4.5 -1.5V1.5\" stroke-width=\"1.2\"/>"
             }
-            Self::Watch => "<circle cx=\"3\" cy=\"3\" r=\"1.7\" fill=\"none\" stroke-width=\"1\"/>",
             Self::Existing => "<path d=\"M0 1.5H6M0 4.5H6\" stroke-width=\"1.5\"/>",
             Self::Done => "<path d=\"M1.5 0V6M4.5 0V6\" stroke-width=\"1.8\"/>",
             Self::Planned => "",
@@ -98,9 +118,13 @@ pub(super) fn style(theme: Theme) -> String {
     for paint in Paint::ALL {
         let name = paint.name();
         classes.push_str(&format!(
-            ".fill-{name}{{fill:url(#odontogram-{name})}}.line-{name}{{stroke:var(--{name});fill:none}}\
+            ".line-{name}{{stroke:var(--{name});fill:none}}.edge-{name}{{stroke:var(--{name})}}\
              .tile-{name}{{stroke:var(--{name});fill:var(--{name})}}"
         ));
+    }
+    for ink in inks() {
+        let name = ink.name();
+        classes.push_str(&format!(".fill-{name}{{fill:url(#odontogram-{name})}}"));
     }
     format!("<style>{scheme}{classes}{RULES}</style>\n")
 }
@@ -129,17 +153,24 @@ const RULES: &str = ".ground{fill:var(--ground)}\
 .thin{stroke:var(--ink);stroke-width:1.4;fill:none;stroke-linecap:round}\
 .ring{stroke-width:3.2;stroke-linejoin:round}\
 .line-planned{stroke-width:2.4;stroke-dasharray:4 2.5}\
-.badge{stroke:var(--ground);stroke-width:.8}";
+.dotted{stroke-dasharray:.1 5;stroke-linecap:round}\
+.badge{stroke-width:1.3;stroke-linejoin:round}";
 
-/// The tiles with which surfaces are filled: a tint on the ground, so that what is painted over is covered, and lines.
+/// Every ink that fills something.
+fn inks() -> impl Iterator<Item = Ink> {
+    let filling = Paint::ALL.into_iter().filter(|paint| *paint != Paint::Planned);
+    filling.flat_map(|paint| [false, true].map(|is_watched| Ink { paint, is_watched }))
+}
+
+/// The tiles with which surfaces are filled: a tint on the ground, and lines.
 pub(super) fn patterns() -> String {
     let mut text = "<defs>\n".to_owned();
-    for paint in Paint::ALL {
-        let (name, lines) = (paint.name(), paint.lines());
+    for ink in inks() {
+        let (name, class, lines) = (ink.name(), ink.paint.name(), ink.lines());
         text.push_str(&format!(
             "<pattern id=\"odontogram-{name}\" width=\"6\" height=\"6\" patternUnits=\"userSpaceOnUse\">\
-             <rect class=\"ground\" width=\"6\" height=\"6\"/><rect class=\"tile-{name}\" width=\"6\" height=\"6\" style=\"stroke:none;fill-opacity:.22\"/>\
-             <g class=\"tile-{name}\">{lines}</g></pattern>\n"
+             <rect class=\"ground\" width=\"6\" height=\"6\"/><rect class=\"tile-{class}\" width=\"6\" height=\"6\" style=\"stroke:none;fill-opacity:.22\"/>\
+             <g class=\"tile-{class}\">{lines}</g></pattern>\n"
         ));
     }
     text.push_str("</defs>\n");

@@ -83,3 +83,88 @@ async fn words_of_the_catalogue_stay_words() {
     let svg = odontogram::draw(&practice.chart().await, &Options::default());
     assert!(!svg.contains("<script>") && svg.contains("&lt;/title&gt;&lt;script&gt;&quot;&amp;"));
 }
+
+/// The drawing of a tooth.
+fn drawn<'a>(svg: &'a str, code: &str) -> &'a str {
+    let rest = &svg[svg.find(&format!("<g id=\"tooth-{code}\"")).unwrap()..];
+    &rest[..rest.find("</g>").unwrap()]
+}
+
+/// The outlines that are filled with a pattern.
+fn filled<'a>(drawing: &'a str, ink: &str) -> Vec<&'a str> {
+    let begin = format!("<path class=\"fill-{ink}\" d=\"");
+    drawing.split(&begin).skip(1).map(|rest| rest.split('"').next().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn nothing_hides_what_is_on_the_same_surface_or_root() {
+    let practice = Practice::open().await;
+    for body in [
+        json!({"tooth": "36", "code": "caries", "surfaces": ["O"], "onset_on": "2026-01-01"}),
+        json!({"tooth": "36", "code": "discolouration", "surfaces": ["O"]}),
+        json!({"tooth": "36", "code": "restoration", "surfaces": ["O"]}),
+        json!({"tooth": "36", "code": "root_filling"}),
+        json!({"tooth": "36", "code": "pulpitis"}),
+        json!({"tooth": "46", "code": "caries", "surfaces": ["O"]}),
+    ] {
+        practice.finding(body).await.unwrap();
+    }
+    let svg = odontogram::draw(&practice.chart().await, &Options::default());
+    let molar = drawn(&svg, "36");
+    let mut outlines = Vec::new();
+    for ink in ["caries", "defect"] {
+        let found = filled(molar, ink);
+        assert_eq!(found.len(), 1, "{ink}: {molar}");
+        outlines.extend(found);
+    }
+    // The filling on a third of the surface, the filled root beside the inflamed one.
+    let existing = filled(molar, "existing");
+    assert_eq!((existing.len(), filled(molar, "pulp").len()), (2, 1));
+    outlines.extend(existing);
+    outlines.extend(filled(molar, "pulp"));
+    let count = outlines.len();
+    outlines.sort_unstable();
+    outlines.dedup();
+    assert_eq!(outlines.len(), count, "none covers another: {outlines:?}");
+    // A surface with one of them is filled wholly: its outline is that of the surface.
+    let alone = drawn(&svg, "46");
+    let whole = filled(alone, "caries");
+    assert!(alone.contains(&format!("<path class=\"surface\" d=\"{}\"/>", whole[0])), "{alone}");
+    assert!(!molar.contains(&format!("<path class=\"surface\" d=\"{}\"/>", filled(molar, "caries")[0])));
+    let name = name_of(&svg, "36");
+    for what in ["caries on occlusal", "discolouration on occlusal", "root filling", "pulpitis"] {
+        assert!(name.contains(what), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn what_has_no_surface_is_drawn_beside_the_crown() {
+    let practice = Practice::open().await;
+    for body in [
+        json!({"tooth": "46", "code": "caries"}),
+        json!({"tooth": "46", "code": "mobility"}),
+        json!({"tooth": "16", "code": "caries", "status": "watch"}),
+        json!({"tooth": "26", "code": "caries", "surfaces": ["O"], "status": "watch"}),
+    ] {
+        practice.finding(body).await.unwrap();
+    }
+    practice.perform(json!({"procedure_code": "RE01", "tooth": "46"})).await.unwrap();
+    practice.plan(json!({"procedure_code": "RE01", "tooth": "46"})).await.unwrap();
+    let svg = odontogram::draw(&practice.chart().await, &Options::default());
+    let molar = drawn(&svg, "46");
+    assert_eq!(molar.matches("class=\"fill-").count(), 0, "{molar}");
+    let mut places = Vec::new();
+    for ink in ["caries", "defect", "done"] {
+        let class = format!("class=\"badge fill-{ink} edge-{ink}\"");
+        assert_eq!(molar.matches(&class).count(), 1, "{ink}: {molar}");
+        places.push(molar.split(&class).nth(1).unwrap().split("/>").next().unwrap().to_owned());
+    }
+    let planned = molar.split("<rect class=\"line-planned\"").nth(1).unwrap();
+    places.push(planned.split("/>").next().unwrap().to_owned());
+    places.sort_unstable();
+    places.dedup();
+    assert_eq!(places.len(), 4, "each has a place of its own: {places:?}");
+    // What is watched keeps its colour and has a pattern of its own.
+    assert!(drawn(&svg, "16").contains("class=\"badge fill-caries-watch edge-caries\""));
+    assert_eq!(filled(drawn(&svg, "26"), "caries-watch").len(), 1);
+}
