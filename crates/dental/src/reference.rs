@@ -1,13 +1,14 @@
 //! What an input refers to: read, and refused where it is not there.
 
-use chrono::NaiveDate;
-use clinicx_core::{StaffId, local_time, staff};
+use chrono::{Datelike, NaiveDate};
+use clinicx_core::{PatientId, StaffId, local_time, patient, staff};
 use clinicx_persistence::{TenantScope, TenantScoped};
 use clinicx_types::{
     error::FieldError,
     money::{Currency, Money, MoneyError},
 };
 use rust_decimal::Decimal;
+use sea_orm::EntityTrait;
 
 use crate::{error::DentalError, notation::Notation, tooth::Tooth};
 
@@ -51,6 +52,48 @@ pub(crate) fn past_day(
         Some(day) => Ok(day),
         None => Ok(today),
     }
+}
+
+/// The first year in which anything can have happened to somebody who can be a patient.
+const EARLIEST: i32 = 1900;
+/// The last year for which anything can be planned.
+const LATEST: i32 = 2199;
+
+/// Returns the date of something that has happened to a patient, today unless it is said: not before the birth, of which
+/// the month or the day may be unknown.
+pub(crate) async fn day_of_life(
+    db: &impl TenantScoped,
+    scope: &TenantScope,
+    patient_id: PatientId,
+    (day, pointer): (Option<NaiveDate>, &str),
+) -> Result<NaiveDate, DentalError> {
+    let day = past_day(scope, day, pointer).map_err(refused)?;
+    require_lived(db, patient_id, (day, pointer)).await?;
+    Ok(day)
+}
+
+/// Refuses a day on which a patient was not born, or nobody who can be one.
+pub(crate) async fn require_lived(
+    db: &impl TenantScoped,
+    patient_id: PatientId,
+    (day, pointer): (NaiveDate, &str),
+) -> Result<(), DentalError> {
+    if day.year() < EARLIEST {
+        return Err(DentalError::invalid(pointer, "out_of_range", "must not be before 1900-01-01"));
+    }
+    let patient = patient::entity::Entity::find_by_id(patient_id).one(db).await?;
+    if patient.and_then(|patient| patient.birth_date).is_some_and(|born| day < born) {
+        return Err(DentalError::invalid(pointer, "before_birth", "must not be before the patient's birth"));
+    }
+    Ok(())
+}
+
+/// Refuses a day for which nobody plans anything.
+pub(crate) fn require_plannable(day: Option<NaiveDate>, pointer: &str) -> Result<(), DentalError> {
+    if day.is_none_or(|day| (EARLIEST..=LATEST).contains(&day.year())) {
+        return Ok(());
+    }
+    Err(DentalError::invalid(pointer, "out_of_range", "must be from 1900-01-01 to 2199-12-31"))
 }
 
 /// Reads the code of a currency; the clinic's own unless it is said.

@@ -46,8 +46,8 @@ pub async fn record(
     validation::check(&input)?;
     let tooth = reference::tooth(&input.tooth, input.notation, "/tooth").map_err(reference::refused)?;
     let surfaces = area::read_surfaces(&input.surfaces, tooth).map_err(DentalError::fields_of)?;
-    let onset_on = reference::past_day(scope, input.onset_on, "/onset_on").map_err(reference::refused)?;
     chart::lock(tx, scope, patient_id).await?;
+    let onset_on = reference::day_of_life(tx, scope, patient_id, (input.onset_on, "/onset_on")).await?;
     reference::require_staff(tx, scope, input.staff_id).await?;
     let history = presence::history(tx, patient_id, reference::today(scope)).await?;
     let events = history.get(&tooth).map(Vec::as_slice).unwrap_or_default();

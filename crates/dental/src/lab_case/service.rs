@@ -41,6 +41,7 @@ pub async fn create(
     input: CreateLabCase,
 ) -> Result<LabCase, DentalError> {
     validation::check(&input)?;
+    reference::require_plannable(input.due_on, "/due_on")?;
     patient::require(tx, scope, patient_id).await?;
     reference::require_staff(tx, scope, input.staff_id).await?;
     require_treatment(tx, patient_id, input.treatment_id).await?;
@@ -91,6 +92,7 @@ pub async fn update(
     patch: UpdateLabCase,
 ) -> Result<LabCase, DentalError> {
     validation::check(&patch)?;
+    reference::require_plannable(patch.due_on.flatten(), "/due_on")?;
     let before = locked(tx, revision).await?;
     if !before.status.is_open() {
         let (from, allowed) = (before.status.as_str(), Vec::new());

@@ -53,8 +53,9 @@ pub async fn record(
     input: RecordPerioExam,
 ) -> Result<PerioExam, DentalError> {
     validation::check(&input)?;
-    let examined_on =
-        reference::past_day(scope, input.examined_on, "/examined_on").map_err(reference::refused)?;
+    chart::lock(tx, scope, patient_id).await?;
+    let said = (input.examined_on, "/examined_on");
+    let examined_on = reference::day_of_life(tx, scope, patient_id, said).await?;
     let now = scope.now();
     let id = PerioExamId::new(scope.next_id());
     let row = Model {

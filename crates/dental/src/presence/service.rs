@@ -45,8 +45,6 @@ pub async fn record(
 ) -> Result<ToothPresence, DentalError> {
     validation::check(&input)?;
     let tooth = reference::tooth(&input.tooth, input.notation, "/tooth").map_err(reference::refused)?;
-    let effective_on =
-        reference::past_day(scope, input.effective_on, "/effective_on").map_err(reference::refused)?;
     if !input.state.is_possible_for(tooth) {
         return Err(DentalError::invalid(
             "/state",
@@ -55,6 +53,8 @@ pub async fn record(
         ));
     }
     chart::lock(tx, scope, patient_id).await?;
+    let said = (input.effective_on, "/effective_on");
+    let effective_on = reference::day_of_life(tx, scope, patient_id, said).await?;
     reference::require_staff(tx, scope, input.staff_id).await?;
     let cause = Cause { staff_id: input.staff_id, treatment_id: None };
     let mut row = new_row(scope, (patient_id, tooth), input.state, effective_on, cause);

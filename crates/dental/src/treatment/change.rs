@@ -33,6 +33,7 @@ pub async fn update(
 ) -> Result<Treatment, DentalError> {
     validation::check(&patch)?;
     let before = locked(tx, scope, revision).await?;
+    reference::require_plannable(patch.planned_on.flatten(), "/planned_on")?;
     if !before.status.is_open() {
         let (from, allowed) = (before.status.as_str(), Vec::new());
         return Err(CoreError::RefusedTransition { from, action: "change", allowed }.into());

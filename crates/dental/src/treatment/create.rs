@@ -50,6 +50,7 @@ pub async fn create(
         surfaces: &input.surfaces,
         region: input.region,
         notation: input.notation,
+    reference::require_plannable(input.planned_on, "/planned_on")?;
     })
     .map_err(DentalError::fields_of)?;
     chart::lock(tx, scope, patient_id).await?;

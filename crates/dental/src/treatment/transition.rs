@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     TreatmentId, area::Place, error::DentalError, event, finding, permission::TREATMENT_VOID, presence,
-    sealed::TREATMENT_REASON, trace, treatment_plan, words,
+    reference, sealed::TREATMENT_REASON, trace, treatment_plan, words,
 };
 
 /// Moves a treatment to another state.
@@ -61,6 +61,9 @@ pub async fn transition(
     let at = moment(scope, action, &input)?;
     let day = local_time::local_date(at, scope.time_zone);
     let known = presence::as_of(tx, row.patient_id, day).await?;
+    if input.completed_at.is_some() {
+        reference::require_lived(tx, row.patient_id, (day, "/completed_at")).await?;
+    }
     if matches!(action, Action::Start | Action::Resume | Action::Complete) {
         outcome::require_teeth(row.effect, &row.tooth_list(), &known)?;
     }
