@@ -94,6 +94,24 @@ impl FindingCode {
         matches!(self, Self::Restoration | Self::Crown | Self::Veneer | Self::RootFilling | Self::Sealant)
     }
 
+    /// Tells whether it can be on what stands in the place of a tooth: a crown can break, but an implant and a pontic have
+    /// neither enamel nor pulp nor a root that could be filled.
+    pub const fn is_possible_on_replacements(self) -> bool {
+        !matches!(
+            self,
+            Self::Caries
+                | Self::SecondaryCaries
+                | Self::Erosion
+                | Self::Hypomineralisation
+                | Self::Pulpitis
+                | Self::Necrosis
+                | Self::PeriapicalLesion
+                | Self::Furcation
+                | Self::RootFilling
+                | Self::Sealant
+        )
+    }
+
     /// Returns its name for people.
     pub const fn name(self) -> &'static str {
         match self {

@@ -55,6 +55,11 @@ pub async fn record(
     if known.is_some_and(|event| event.state.is_gone()) {
         return Err(DentalError::ToothGone { teeth: vec![tooth] });
     }
+    let is_replaced = known.is_some_and(|event| event.state.is_replacement());
+    if is_replaced && !input.code.is_possible_on_replacements() {
+        let detail = "must be something that an implant or a pontic can have";
+        return Err(DentalError::invalid("/code", "not_of_tooth", detail));
+    }
     let now = scope.now();
     let id = ToothFindingId::new(scope.next_id());
     let row = Model {

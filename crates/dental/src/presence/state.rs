@@ -76,6 +76,11 @@ impl PresenceState {
         matches!(self, Self::Missing | Self::Extracted | Self::Exfoliated)
     }
 
+    /// Tells whether something stands in the place of the tooth: it has neither root nor pulp, and can't decay.
+    pub const fn is_replacement(self) -> bool {
+        matches!(self, Self::Implant | Self::Pontic)
+    }
+
     /// Tells whether a tooth of the patient's own is there, in the mouth or in the jaw.
     pub const fn is_own_tooth(self) -> bool {
         matches!(self, Self::Present | Self::Unerupted | Self::Erupting | Self::Impacted)
@@ -185,7 +190,8 @@ mod tests {
     #[test]
     fn nothing_is_gone_and_there() {
         for state in PresenceState::ALL {
-            assert!(!(state.is_gone() && state.is_own_tooth()), "{state:?}");
+            let is = [state.is_gone(), state.is_own_tooth(), state.is_replacement()];
+            assert_eq!(is.into_iter().filter(|is| *is).count(), 1, "{state:?}");
         }
     }
 }

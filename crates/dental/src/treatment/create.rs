@@ -8,7 +8,7 @@ use sea_orm::{ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, Query
 use super::{
     dto::{CreateTreatment, Treatment},
     entity::{Entity, Model},
-    outcome, query,
+    history, outcome, query,
     status::Status,
     subject,
 };
@@ -17,12 +17,10 @@ use crate::{
     area::{Place, PlaceInput},
     chart,
     error::DentalError,
-    event,
-    presence::{self, PresenceState},
+    event, presence,
     procedure_code::{self, Effect},
     reference,
     sealed::TREATMENT_NOTE,
-    tooth::Tooth,
     trace, words,
 };
 
@@ -50,17 +48,20 @@ pub async fn create(
         surfaces: &input.surfaces,
         region: input.region,
         notation: input.notation,
-    reference::require_plannable(input.planned_on, "/planned_on")?;
     })
     .map_err(DentalError::fields_of)?;
+    reference::require_plannable(input.planned_on, "/planned_on")?;
     chart::lock(tx, scope, patient_id).await?;
     let procedure = procedure_code::by_code(tx, &input.procedure_code, "/procedure_code").await?;
     place.require(procedure.area).map_err(reference::refused)?;
     check_effect(procedure.effect, &place)?;
+    let pointer = if place.teeth.len() > 1 || input.teeth.is_some() { "/teeth" } else { "/tooth" };
+    outcome::require_permanent(procedure.effect, &place.teeth, pointer)?;
     reference::require_staff(tx, scope, Some(input.staff_id)).await?;
     require_appointment(tx, patient_id, input.appointment_id).await?;
     let known = presence::as_of(tx, patient_id, reference::today(scope)).await?;
-    outcome::require_teeth(procedure.effect, &place.teeth, &known)?;
+    outcome::require_roots(procedure.category, &place.teeth, &known, pointer)?;
+    outcome::require_teeth((procedure.category, procedure.effect), &place.teeth, &known)?;
     let now = scope.now();
     let id = TreatmentId::new(scope.next_id());
     let currency = reference::currency(scope, procedure.currency.as_deref()).map_err(reference::refused)?;
@@ -98,12 +99,13 @@ pub async fn create(
         reason_sealed: None,
     };
     Entity::insert(row.clone().into_active_model().reset_all()).exec_without_returning(tx).await?;
+    history::planned(tx, scope, &row).await?;
     let made = query::assemble(scope, cipher, row.clone())?;
     trace::made(tx, scope, subject(&row, event::TREATMENT_CREATED), &made).await?;
     Ok(made)
 }
 
-/// Refuses surfaces where a whole tooth comes or goes, such work without a tooth, and implants for deciduous teeth.
+/// Refuses surfaces where a whole tooth comes or goes, and such work without a tooth.
 fn check_effect(effect: Option<Effect>, place: &Place) -> Result<(), DentalError> {
     if !matches!(effect, Some(Effect::Extraction | Effect::Implant)) {
         return Ok(());
@@ -117,11 +119,6 @@ fn check_effect(effect: Option<Effect>, place: &Place) -> Result<(), DentalError
             "not_of_procedure",
             "must not be given for this procedure",
         ));
-    }
-    let possible = |tooth: &Tooth| PresenceState::Implant.is_possible_for(*tooth);
-    if effect == Some(Effect::Implant) && !place.teeth.iter().all(possible) {
-        let pointer = if place.teeth.len() > 1 { "/teeth" } else { "/tooth" };
-        return Err(DentalError::invalid(pointer, "not_of_tooth", "must be permanent for this procedure"));
     }
     Ok(())
 }

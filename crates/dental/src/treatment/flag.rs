@@ -30,7 +30,8 @@ pub(crate) async fn refresh(
     }
     let known = presence::as_of(tx, patient_id, reference::today(scope)).await?;
     for row in open {
-        let flag = outcome::is_pointless(&row, &known).then_some(Flag::ToothGone);
+        let state = |tooth: &_| known.get(tooth).map(|event| event.state);
+        let flag = outcome::is_pointless(&row, state).then_some(Flag::ToothGone);
         if flag == row.flag {
             continue;
         }

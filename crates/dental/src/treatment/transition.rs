@@ -65,7 +65,9 @@ pub async fn transition(
         reference::require_lived(tx, row.patient_id, (day, "/completed_at")).await?;
     }
     if matches!(action, Action::Start | Action::Resume | Action::Complete) {
-        outcome::require_teeth(row.effect, &row.tooth_list(), &known)?;
+        let teeth = row.tooth_list();
+        outcome::require_permanent(row.effect, &teeth, "")?;
+        outcome::require_teeth((row.category, row.effect), &teeth, &known)?;
     }
     if action == Action::Void
         && charges.withdraw(tx, scope, charge_source(row.id)).await? == Withdrawal::Billed

@@ -1,6 +1,8 @@
 //! The operations of the module `dental` on a real PostgreSQL.
 
 #[cfg(test)]
+mod anatomy;
+#[cfg(test)]
 mod catalogue;
 #[cfg(test)]
 mod chart;

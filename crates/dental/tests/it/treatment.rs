@@ -49,6 +49,9 @@ async fn what_is_wrong_about_a_treatment_is_refused() {
     )
     .await;
     check(json!({"procedure_code": "IM01", "tooth": "55"}), "/tooth", "not_of_tooth").await;
+    check(json!({"procedure_code": "BR01", "teeth": ["14", "55"]}), "/teeth", "not_of_tooth").await;
+    let absurd = json!({"procedure_code": "RE01", "tooth": "36", "planned_on": "2200-01-01"});
+    check(absurd, "/planned_on", "out_of_range").await;
     check(json!({"procedure_code": "RE01", "tooth": "36", "price": "1.234"}), "/price", "too_precise").await;
     check(json!({"procedure_code": "RE01", "tooth": "36", "price": "-1"}), "/price", "out_of_range").await;
     let visit = json!({"procedure_code": "RE01", "tooth": "36", "appointment_id": practice.patient});
@@ -265,4 +268,43 @@ async fn of_two_who_complete_a_treatment_at_once_one_does() {
         assert_eq!(other.flag, Some(Flag::ToothGone));
         assert_eq!(other.status == Status::InProgress, three.is_ok());
     }
+}
+
+#[tokio::test]
+async fn nothing_is_done_inside_of_what_stands_in_the_place_of_a_tooth() {
+    let practice = Practice::open().await;
+    for (tooth, state) in [("36", "implant"), ("46", "pontic")] {
+        let root = practice.plan(json!({"procedure_code": "EN01", "tooth": tooth})).await.unwrap();
+        practice.presence(json!({"tooth": tooth, "state": state})).await.unwrap();
+        // What was planned before is to be looked at again, and can't be begun.
+        let root = practice.treatment(&root).await;
+        assert_eq!(root.flag, Some(Flag::ToothGone));
+        assert_eq!(code(practice.act(&root, Action::Start).await), "tooth_gone");
+        let again = practice.plan(json!({"procedure_code": "EN01", "tooth": tooth})).await;
+        assert_eq!(wrong_field(again), ("/tooth".into(), "not_of_tooth".into()));
+        // The hole of its screw is filled, and it gets a crown.
+        practice.perform(json!({"procedure_code": "RE01", "tooth": tooth})).await.unwrap();
+        practice.perform(json!({"procedure_code": "CR01", "tooth": tooth})).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_bridge_of_before_the_rule_can_be_given_up() {
+    let practice = Practice::open().await;
+    let bridge = practice.plan(json!({"procedure_code": "BR01", "teeth": ["14", "15"]})).await.unwrap();
+    let begun = practice.act(&bridge, Action::Start).await.unwrap();
+    let mut superuser = practice.tenant.database.superuser().await;
+    let schema = practice.tenant.tenant.database_schema.quoted();
+    let teeth = format!("UPDATE {schema}.treatments SET teeth = '{{14,55}}' WHERE effect = 'pontic'");
+    let refused = sqlx::query(sqlx::AssertSqlSafe(teeth.clone())).execute(&mut superuser).await.unwrap_err();
+    let refused = refused.as_database_error().and_then(|error| error.constraint()).map(str::to_owned);
+    assert_eq!(refused.as_deref(), Some("ck_treatments__pontic"));
+    let from_before = format!(
+        "BEGIN; ALTER TABLE {schema}.treatments DROP CONSTRAINT ck_treatments__pontic; {teeth}; ALTER TABLE \
+         {schema}.treatments ADD CONSTRAINT ck_treatments__pontic CHECK (effect IS DISTINCT FROM 'pontic' OR status IN \
+         ('not-done', 'stopped', 'entered-in-error') OR array_to_string(teeth, ' ') !~ '(^| )[5-8]') NOT VALID; COMMIT"
+    );
+    sqlx::raw_sql(sqlx::AssertSqlSafe(from_before)).execute(&mut superuser).await.unwrap();
+    assert_eq!(wrong_field(practice.act(&begun, Action::Complete).await).1, "not_of_tooth");
+    assert_eq!(practice.act(&begun, Action::Stop).await.unwrap().status, Status::Stopped);
 }

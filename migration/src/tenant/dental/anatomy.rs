@@ -19,6 +19,26 @@ pub(super) const FIT_TEETH: TenantMigration = TenantMigration {
     }),
 };
 
+/// Holds bridges to permanent teeth.
+pub(super) const KEEP_PONTICS_FROM_DECIDUOUS_TEETH: TenantMigration = TenantMigration {
+    name: "m0020_keep_pontics_from_deciduous_teeth",
+    up: keep_pontics,
+    down: Down::Script(|script| script.sql("ALTER TABLE treatments DROP CONSTRAINT ck_treatments__pontic")),
+};
+
+fn keep_pontics(script: &mut Script) {
+    constrain(
+        script,
+        "treatments",
+        &[(
+            "ck_treatments__pontic",
+            // One that was recorded before can still be given up or become an error.
+            "CHECK (effect IS DISTINCT FROM 'pontic' OR status IN ('not-done', 'stopped', 'entered-in-error') \
+             OR array_to_string(teeth, ' ') !~ '(^| )[5-8]') NOT VALID",
+        )],
+    );
+}
+
 fn up(script: &mut Script) {
     // The front teeth are the first three of a quadrant; the others have an occlusal surface.
     constrain(

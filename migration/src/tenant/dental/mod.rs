@@ -41,6 +41,8 @@ const LIST: &[TenantMigration] = &[
     stages::CREATE_TOOTH_FINDING_STAGES,
     stages::BEGIN_TOOTH_FINDING_STAGES,
 ];
+    events::CREATE_TREATMENT_EVENTS,
+    anatomy::KEEP_PONTICS_FROM_DECIDUOUS_TEETH,
 
 /// What a tooth's code must look like (ISO 3950).
 const TOOTH: &str = "CHECK (tooth ~ '^([1-4][1-8]|[5-8][1-5])$')";
