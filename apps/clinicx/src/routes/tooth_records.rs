@@ -59,9 +59,11 @@ fn presence_operations(slot: &Slot) -> [Operation; 4] {
             }),
         Operation::transition("/patients/{patient_id}/tooth-presence/{id}/void", "void_tooth_presence")
             .summary("Say that it was recorded in error")
+            .description("Refused while what came later can't have come without it.")
             .access(WRITE)
             .answers::<ToothPresence>(200)
             .errors(CLOSED)
+            .errors(&["tooth_history"])
             .handler(move |cx: TenantCx, ids: Path<(PatientId, ToothPresenceEventId)>| {
                 void_presence(voiding.clone(), cx, ids)
             }),

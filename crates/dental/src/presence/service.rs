@@ -72,7 +72,8 @@ pub async fn record(
 ///
 /// # Errors
 /// [`CoreError::NotFound`]; [`CoreError::Stale`]; [`CoreError::RefusedTransition`] when it is an error already or
-/// comes from a treatment; [`CoreError::Database`].
+/// comes from a treatment; [`DentalError::ToothHistory`] with what came later and can't have come without it;
+/// [`CoreError::Database`].
 #[tracing::instrument(name = "dental.presence.void", skip_all, fields(tenant.id = %scope.tenant_id), err(level = "debug"))]
 pub async fn void(
     tx: &TenantTransaction,
@@ -90,6 +91,7 @@ pub async fn void(
         let (from, allowed) = (row.status.as_str(), Vec::new());
         return Err(CoreError::RefusedTransition { from, action: "void", allowed }.into());
     }
+    require_possible_without(tx, &row).await?;
     let row = write_void(tx, scope, row).await?;
     finding::follow_teeth(tx, scope, patient_id).await?;
     treatment::refresh_flags(tx, scope, patient_id).await?;
@@ -197,6 +199,9 @@ pub(crate) async fn record_effect(
 }
 
 /// Takes back what a treatment has made of teeth. The caller holds the chart's lock.
+///
+/// # Errors
+/// [`DentalError::ToothHistory`] with what came later and can't have come without it; [`CoreError::Database`].
 pub(crate) async fn void_of_treatment(
     tx: &TenantTransaction,
     scope: &TenantScope,
@@ -209,6 +214,7 @@ pub(crate) async fn void_of_treatment(
         .all(tx)
         .await?;
     for row in rows {
+        require_possible_without(tx, &row).await?;
         write_void(tx, scope, row).await?;
     }
     Ok(())
@@ -249,14 +255,7 @@ fn new_row(
 
 /// Refuses what can't have become of a tooth between what is recorded before and after it.
 async fn require_possible(tx: &TenantTransaction, row: &Model) -> Result<(), DentalError> {
-    let events = Entity::find()
-        .filter(Column::PatientId.eq(row.patient_id))
-        .filter(Column::Tooth.eq(row.tooth))
-        .filter(Column::Status.eq(RecordStatus::Recorded))
-        .order_by_asc(Column::EffectiveOn)
-        .order_by_asc(Column::Id)
-        .all(tx)
-        .await?;
+    let events = events_of(tx, row).await?;
     let (until, later): (Vec<_>, Vec<_>) =
         events.into_iter().partition(|event| event.effective_on <= row.effective_on);
     let before = until.last().filter(|event| !row.state.can_follow(event.state));
@@ -265,6 +264,34 @@ async fn require_possible(tx: &TenantTransaction, row: &Model) -> Result<(), Den
         Some(event) => Err(DentalError::ToothHistory { event: event.id.uuid() }),
         None => Ok(()),
     }
+}
+
+/// Refuses to take out what stands between two events that can't follow each other: what came later is an error first.
+async fn require_possible_without(tx: &TenantTransaction, row: &Model) -> Result<(), DentalError> {
+    let events = events_of(tx, row).await?;
+    let at = |event: &Model| (event.effective_on, event.id);
+    let before = events.iter().rfind(|event| at(event) < at(row));
+    let after = events.iter().find(|event| at(event) > at(row));
+    let Some((before, after)) = before.zip(after) else { return Ok(()) };
+    // What a treatment puts into a gap needs one.
+    let into_tooth =
+        after.treatment_id.is_some() && after.state.is_replacement() && before.state.is_own_tooth();
+    if into_tooth || !after.state.can_follow(before.state) {
+        return Err(DentalError::ToothHistory { event: after.id.uuid() });
+    }
+    Ok(())
+}
+
+/// What is recorded of the tooth of an event, oldest first.
+async fn events_of(tx: &TenantTransaction, row: &Model) -> Result<Vec<Model>, DentalError> {
+    Ok(Entity::find()
+        .filter(Column::PatientId.eq(row.patient_id))
+        .filter(Column::Tooth.eq(row.tooth))
+        .filter(Column::Status.eq(RecordStatus::Recorded))
+        .order_by_asc(Column::EffectiveOn)
+        .order_by_asc(Column::Id)
+        .all(tx)
+        .await?)
 }
 
 async fn insert(tx: &TenantTransaction, scope: &TenantScope, row: Model) -> Result<(), DentalError> {

@@ -93,10 +93,12 @@ impl PresenceState {
             Self::Exfoliated => !self.is_own_tooth() && !matches!(self, Self::Extracted),
             Self::Implant | Self::Pontic => !self.is_own_tooth(),
             // What has come through does not go back under the gum.
-            Self::Present => !matches!(self, Self::Unerupted | Self::Erupting),
+            Self::Present => !matches!(self, Self::Unerupted | Self::Erupting | Self::Impacted),
             Self::Erupting => !matches!(self, Self::Unerupted),
+            // What never came through did not fall out.
+            Self::Unerupted => !matches!(self, Self::Exfoliated),
             // Nobody knows why it was not seen.
-            Self::Missing | Self::Unerupted | Self::Impacted => true,
+            Self::Missing | Self::Impacted => true,
         }
     }
 
@@ -180,15 +182,16 @@ mod tests {
         check(S::Exfoliated, &[&own[..], &[S::Extracted]].concat());
         check(S::Implant, &own);
         check(S::Pontic, &own);
-        check(S::Present, &[S::Unerupted, S::Erupting]);
+        check(S::Present, &[S::Unerupted, S::Erupting, S::Impacted]);
         check(S::Erupting, &[S::Unerupted]);
-        for before in [S::Missing, S::Unerupted, S::Impacted] {
+        check(S::Unerupted, &[S::Exfoliated]);
+        for before in [S::Missing, S::Impacted] {
             check(before, &[]);
         }
     }
 
     #[test]
-    fn nothing_is_gone_and_there() {
+    fn a_tooth_is_gone_there_or_replaced() {
         for state in PresenceState::ALL {
             let is = [state.is_gone(), state.is_own_tooth(), state.is_replacement()];
             assert_eq!(is.into_iter().filter(|is| *is).count(), 1, "{state:?}");

@@ -184,3 +184,51 @@ async fn what_can_not_have_become_of_a_tooth_is_refused() {
         .unwrap();
     record("36", "present", "2021-01-01").await.unwrap();
 }
+
+#[tokio::test]
+async fn an_error_leaves_no_history_that_can_not_be() {
+    let practice = Practice::open().await;
+    let cipher = &practice.tenant.cipher;
+    let record = async |tooth: &str, state: &str, day: &str| {
+        practice.presence(json!({"tooth": tooth, "state": state, "effective_on": day})).await
+    };
+    let void = async |id| {
+        let which = (practice.patient, id);
+        practice.write(async |tx| presence::void(tx, &practice.scope, cipher, which, None).await).await
+    };
+    let conflict = |refused: Result<_, clinicx_dental::DentalError>| {
+        let error = refused.map(|_| ()).unwrap_err();
+        assert_eq!(error.code(), "tooth_history");
+        error.conflicts()
+    };
+    record("11", "present", "2026-01-01").await.unwrap();
+    let missing = record("11", "missing", "2026-02-01").await.unwrap();
+    let back = record("11", "unerupted", "2026-03-01").await.unwrap();
+    assert_eq!(conflict(void(missing.id).await), [back.id.uuid()]);
+    assert_eq!(tooth(&practice.chart().await, "11").presence, Some(PresenceState::Unerupted));
+    // What came later is an error first.
+    void(back.id).await.unwrap();
+    void(missing.id).await.unwrap();
+    assert_eq!(tooth(&practice.chart().await, "11").presence, Some(PresenceState::Present));
+    // What never came through did not fall out, and what came through does not go back.
+    let unerupted = record("75", "unerupted", "2026-01-01").await.unwrap();
+    assert_eq!(conflict(record("75", "exfoliated", "2026-02-01").await), [unerupted.id.uuid()]);
+    let present = record("46", "present", "2026-01-01").await.unwrap();
+    assert_eq!(conflict(record("46", "impacted", "2026-02-01").await), [present.id.uuid()]);
+}
+
+#[tokio::test]
+async fn an_extraction_stays_under_the_implant_that_stands_in_its_gap() {
+    let mut practice = Practice::open().await;
+    let body = json!({"tooth": "36", "state": "present", "effective_on": "2026-01-01"});
+    practice.presence(body).await.unwrap();
+    let out = practice.perform(json!({"procedure_code": "SU01", "tooth": "36"})).await.unwrap();
+    practice.scope.clock = Arc::new(FixedClock("2026-06-02T07:00:00Z".parse().unwrap()));
+    let implant = practice.perform(json!({"procedure_code": "IM01", "tooth": "36"})).await.unwrap();
+    assert_eq!(code(practice.act(&out, Action::Void).await), "tooth_history");
+    assert_eq!(practice.treatment(&out).await, out);
+    assert_eq!(tooth(&practice.chart().await, "36").presence, Some(PresenceState::Implant));
+    practice.act(&implant, Action::Void).await.unwrap();
+    practice.act(&out, Action::Void).await.unwrap();
+    assert_eq!(tooth(&practice.chart().await, "36").presence, Some(PresenceState::Present));
+}
