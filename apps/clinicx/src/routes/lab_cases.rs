@@ -79,6 +79,13 @@ pub fn module(slot: &Slot) -> HttpModule {
             "Say that the work is in the patient's mouth",
         ),
         transition(slot, "/lab-cases/{id}/cancel", "cancel_lab_case", LabAction::Cancel, "Call the work off"),
+        transition(
+            slot,
+            "/lab-cases/{id}/void",
+            "void_lab_case",
+            LabAction::Void,
+            "Say that the work should never have been written down",
+        ),
     ])
 }
 

@@ -3,7 +3,7 @@
 use clinicx_core::PatientId;
 use clinicx_dental::{
     NAME, TreatmentPlanId,
-    permission::{DENTAL_CHART_READ, TREATMENT_WRITE},
+    permission::{DENTAL_CHART_READ, TREATMENT_VOID, TREATMENT_WRITE},
     treatment_plan::{
         self, CreateTreatmentPlan, PlanAction, PlanFilter, PlanStatus, PlanStep, TreatmentPlan,
         UpdateTreatmentPlan,
@@ -96,6 +96,14 @@ pub fn module(slot: &Slot) -> HttpModule {
 
 fn transition(
     slot: &Slot,
+            transition(
+                slot,
+                "/treatment-plans/{id}/void",
+                "void_treatment_plan",
+                PlanAction::Void,
+                "Say that the plan should never have been there; its treatments stay planned",
+            )
+            .access(Access::Tenant(TREATMENT_VOID)),
     path: &'static str,
     id: &'static str,
     action: PlanAction,

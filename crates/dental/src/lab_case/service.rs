@@ -140,7 +140,7 @@ pub async fn update(
     Ok(new)
 }
 
-/// Moves work to another state: sent, received, sent back, completed, cancelled.
+/// Moves work to another state: sent, received, sent back, completed, cancelled, an error.
 ///
 /// Needs `lab_case.write`. Leaves an audit row and an event.
 ///
@@ -174,7 +174,7 @@ pub async fn transition(
             changed.received_on = Set(None);
         }
         LabAction::Receive => changed.received_on = Set(Some(today)),
-        LabAction::Complete | LabAction::Cancel => {}
+        LabAction::Complete | LabAction::Cancel | LabAction::Void => {}
     }
     let old = opened(scope, cipher, before)?;
     let after = changed.update(tx).await?;

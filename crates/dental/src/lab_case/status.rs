@@ -94,11 +94,13 @@ pub enum LabAction {
     Complete,
     /// Call it off.
     Cancel,
+    /// It should never have been there.
+    Void,
 }
 
 impl LabAction {
     /// Every action.
-    pub const ALL: [Self; 4] = [Self::Send, Self::Receive, Self::Complete, Self::Cancel];
+    pub const ALL: [Self; 5] = [Self::Send, Self::Receive, Self::Complete, Self::Cancel, Self::Void];
 
     /// Returns the word for it.
     pub const fn as_str(self) -> &'static str {
@@ -107,6 +109,7 @@ impl LabAction {
             Self::Receive => "receive",
             Self::Complete => "complete",
             Self::Cancel => "cancel",
+            Self::Void => "void",
         }
     }
 
@@ -116,6 +119,7 @@ impl LabAction {
             Self::Receive => LabStatus::Received,
             Self::Complete => LabStatus::Completed,
             Self::Cancel => LabStatus::Cancelled,
+            Self::Void => LabStatus::EnteredInError,
         }
     }
 }
@@ -136,10 +140,11 @@ impl LabStatus {
     /// Returns the states that can follow; what does not fit is sent back.
     pub const fn next(self) -> &'static [Self] {
         match self {
-            Self::Draft => &[Self::Sent, Self::Cancelled],
-            Self::Sent => &[Self::Received, Self::Cancelled],
-            Self::Received => &[Self::Sent, Self::Completed, Self::Cancelled],
-            Self::Completed | Self::Cancelled | Self::EnteredInError => &[],
+            Self::Draft => &[Self::Sent, Self::Cancelled, Self::EnteredInError],
+            Self::Sent => &[Self::Received, Self::Cancelled, Self::EnteredInError],
+            Self::Received => &[Self::Sent, Self::Completed, Self::Cancelled, Self::EnteredInError],
+            Self::Completed | Self::Cancelled => &[Self::EnteredInError],
+            Self::EnteredInError => &[],
         }
     }
 
@@ -173,11 +178,13 @@ mod tests {
                 LabAction::ALL.into_iter().filter(|action| from.after(*action).is_ok()).collect();
             assert_eq!(found, possible, "{from:?}");
         };
-        check(LabStatus::Draft, &[LabAction::Send, LabAction::Cancel]);
-        check(LabStatus::Sent, &[LabAction::Receive, LabAction::Cancel]);
-        check(LabStatus::Received, &[LabAction::Send, LabAction::Complete, LabAction::Cancel]);
-        for ended in [LabStatus::Completed, LabStatus::Cancelled, LabStatus::EnteredInError] {
-            check(ended, &[]);
+        check(LabStatus::Draft, &[LabAction::Send, LabAction::Cancel, LabAction::Void]);
+        check(LabStatus::Sent, &[LabAction::Receive, LabAction::Cancel, LabAction::Void]);
+        let back = [LabAction::Send, LabAction::Complete, LabAction::Cancel, LabAction::Void];
+        check(LabStatus::Received, &back);
+        for ended in [LabStatus::Completed, LabStatus::Cancelled] {
+            check(ended, &[LabAction::Void]);
         }
+        check(LabStatus::EnteredInError, &[]);
     }
 }

@@ -38,7 +38,7 @@ pub struct TreatmentPlan {
     pub title: Option<String>,
     /// What is noted about it.
     pub note: Option<String>,
-    /// Why it was given up.
+    /// The reason that was last given for giving it up or calling it an error.
     pub reason: Option<String>,
     /// Where it stands.
     pub status: PlanStatus,

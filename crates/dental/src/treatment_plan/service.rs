@@ -1,7 +1,7 @@
 //! Finding plans, and moving them from one state to another.
 
 use chrono::{DateTime, Utc};
-use clinicx_core::{PatientId, change, paging, validation};
+use clinicx_core::{CoreError, PatientId, change, paging, validation};
 use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantScope, TenantScoped, TenantTransaction};
 use clinicx_types::{
@@ -23,8 +23,8 @@ use super::{
     status::{PlanAction, PlanStatus},
 };
 use crate::{
-    TreatmentId, TreatmentPlanId, chart, error::DentalError, event, sealed::PLAN_REASON, trace,
-    treatment::Status, words,
+    TreatmentId, TreatmentPlanId, chart, error::DentalError, event, permission::TREATMENT_VOID,
+    sealed::PLAN_REASON, trace, treatment::Status, words,
 };
 
 /// Returns a plan.
@@ -96,13 +96,18 @@ pub async fn transition(
 ) -> Result<TreatmentPlan, DentalError> {
     validation::check(&input)?;
     let row = locked(tx, scope, id).await?;
+    if action == PlanAction::Void && !scope.may(TREATMENT_VOID) {
+        return Err(CoreError::Forbidden { permission: TREATMENT_VOID.0 }.into());
+    }
     change::expect_version(THING, expected, row.version)?;
     let status = row.status.after(action)?;
     let before = opened(tx, scope, cipher, row.clone()).await?;
     let now = scope.now();
     let reason = words::seal(scope, cipher, (PLAN_REASON, id.uuid()), input.reason.as_deref())?;
     let mut changed = moved(&row, status, now);
-    changed.reason_sealed = Set(reason);
+    if reason.is_some() {
+        changed.reason_sealed = Set(reason);
+    }
     match action {
         PlanAction::Present => changed.presented_at = Set(Some(now)),
         PlanAction::Accept => {
@@ -111,10 +116,11 @@ pub async fn transition(
         }
         PlanAction::Revoke => changed.ended_at = Set(Some(now)),
     }
+        PlanAction::Void => changed.ended_at = Set(Some(row.ended_at.unwrap_or(now))),
     let after = changed.update(tx).await?;
     let event = match action {
         PlanAction::Present => event::TREATMENT_PLAN_UPDATED,
-        PlanAction::Accept | PlanAction::Revoke => event::TREATMENT_PLAN_STATUS_CHANGED,
+        PlanAction::Accept | PlanAction::Revoke | PlanAction::Void => event::TREATMENT_PLAN_STATUS_CHANGED,
     };
     let subject = subject(&after, event);
     let after = opened(tx, scope, cipher, after).await?;

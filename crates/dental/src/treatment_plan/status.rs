@@ -40,11 +40,13 @@ pub enum PlanAction {
     Accept,
     /// Give it up.
     Revoke,
+    /// It should never have been there.
+    Void,
 }
 
 impl PlanAction {
     /// Every action.
-    pub const ALL: [Self; 3] = [Self::Present, Self::Accept, Self::Revoke];
+    pub const ALL: [Self; 4] = [Self::Present, Self::Accept, Self::Revoke, Self::Void];
 
     /// Returns the word for it.
     pub const fn as_str(self) -> &'static str {
@@ -52,6 +54,7 @@ impl PlanAction {
             Self::Present => "present",
             Self::Accept => "accept",
             Self::Revoke => "revoke",
+            Self::Void => "void",
         }
     }
 }
@@ -75,9 +78,10 @@ impl PlanStatus {
     /// Returns the states that can follow; an accepted plan is completed by its last treatment.
     pub const fn next(self) -> &'static [Self] {
         match self {
-            Self::Draft => &[Self::Active, Self::Revoked],
-            Self::Active => &[Self::Completed, Self::Revoked],
-            Self::Completed | Self::Revoked | Self::EnteredInError => &[],
+            Self::Draft => &[Self::Active, Self::Revoked, Self::EnteredInError],
+            Self::Active => &[Self::Completed, Self::Revoked, Self::EnteredInError],
+            Self::Completed | Self::Revoked => &[Self::EnteredInError],
+            Self::EnteredInError => &[],
         }
     }
 
@@ -90,6 +94,7 @@ impl PlanStatus {
             (Self::Draft, PlanAction::Present) => Ok(Self::Draft),
             (Self::Draft, PlanAction::Accept) => Ok(Self::Active),
             (Self::Draft | Self::Active, PlanAction::Revoke) => Ok(Self::Revoked),
+            (from, PlanAction::Void) if from != Self::EnteredInError => Ok(Self::EnteredInError),
             _ => Err(self.refused(action.as_str())),
         }
     }
@@ -107,6 +112,7 @@ mod tests {
 
     #[test]
     fn a_plan_is_drafted_accepted_and_ended() {
+        let void = (PlanAction::Void, PlanStatus::EnteredInError);
         let check = |from: PlanStatus, possible: &[(PlanAction, PlanStatus)]| {
             for action in PlanAction::ALL {
                 let expected = possible.iter().find(|(other, _)| *other == action).map(|(_, to)| *to);
@@ -119,11 +125,13 @@ mod tests {
                 (PlanAction::Present, PlanStatus::Draft),
                 (PlanAction::Accept, PlanStatus::Active),
                 (PlanAction::Revoke, PlanStatus::Revoked),
+                void,
             ],
         );
-        check(PlanStatus::Active, &[(PlanAction::Revoke, PlanStatus::Revoked)]);
-        for ended in [PlanStatus::Completed, PlanStatus::Revoked, PlanStatus::EnteredInError] {
-            check(ended, &[]);
+        check(PlanStatus::Active, &[(PlanAction::Revoke, PlanStatus::Revoked), void]);
+        for ended in [PlanStatus::Completed, PlanStatus::Revoked] {
+            check(ended, &[void]);
         }
+        check(PlanStatus::EnteredInError, &[]);
     }
 }

@@ -51,6 +51,12 @@ async fn work_is_sent_and_comes_back() {
     assert_eq!(code(act(&practice, &done, LabAction::Cancel).await), "transition_refused");
     let (audit, events) = practice.trail(made.id.uuid()).await;
     assert_eq!((audit.len(), events), (7, audit));
+    // What was written down for the wrong patient is an error, even when it is over.
+    let voided = act(&practice, &done, LabAction::Void).await.unwrap();
+    assert_eq!(voided.status, LabStatus::EnteredInError);
+    assert_eq!(code(act(&practice, &voided, LabAction::Void).await), "transition_refused");
+    let absurd = json!({"laboratory": "Bright Labs", "due_on": "9999-12-31"});
+    assert_eq!(wrong_field(create(&practice, absurd).await), ("/due_on".into(), "out_of_range".into()));
     let stranger = json!({"laboratory": "Bright Labs", "treatment_id": practice.patient});
     assert_eq!(wrong_field(create(&practice, stranger).await), ("/treatment_id".into(), "not_found".into()));
 }

@@ -410,6 +410,9 @@ pub(super) static PATHS: &[Path] = &[
         },
     ),
     Path::get(
+    Path::write("void_treatment_plan", on(Thing::Accepted), nothing, |tx, call| {
+        planned(tx, call, PlanAction::Void)
+    }),
         "list_lab_cases",
         Subject::Patient,
         Work::Read(|tx, call| {
@@ -460,6 +463,7 @@ pub(super) static PATHS: &[Path] = &[
     Path::list("list_procedure_codes", no_query, |tx, call| {
         Box::pin(async move {
             let found = procedure_code::list(tx, &call.scope, &ProcedureCodeFilter::default(), &page()).await;
+    Path::write("void_lab_case", on(Thing::Case), nothing, |tx, call| moved(tx, call, LabAction::Void)),
             shown(found.map(|page| page.items))
         })
     }),
