@@ -7,6 +7,8 @@ pub(crate) const FINDING_NOTE: Field = note("tooth_findings");
 pub(crate) const PERIO_NOTE: Field = note("perio_exams");
 pub(crate) const TREATMENT_NOTE: Field = note("treatments");
 pub(crate) const TREATMENT_REASON: Field = Field { table: "treatments", column: "reason_sealed" };
+pub(crate) const TREATMENT_EVENT_REASON: Field = Field { table: "treatment_events", column: "reason_sealed" };
+pub(crate) const TREATMENT_EVENT_NOTE: Field = note("treatment_events");
 pub(crate) const PLAN_NOTE: Field = note("treatment_plans");
 pub(crate) const PLAN_TITLE: Field = Field { table: "treatment_plans", column: "title_sealed" };
 pub(crate) const PLAN_REASON: Field = Field { table: "treatment_plans", column: "reason_sealed" };
@@ -20,6 +22,8 @@ pub const COLUMNS: &[SealedColumn] = &[
     SealedColumn::new(PERIO_NOTE),
     SealedColumn::new(TREATMENT_NOTE),
     SealedColumn::new(TREATMENT_REASON),
+    SealedColumn::new(TREATMENT_EVENT_REASON),
+    SealedColumn::new(TREATMENT_EVENT_NOTE),
     SealedColumn::new(PLAN_NOTE),
     SealedColumn::new(PLAN_TITLE),
     SealedColumn::new(PLAN_REASON),

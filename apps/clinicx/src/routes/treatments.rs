@@ -6,7 +6,8 @@ use clinicx_dental::{
     permission::{DENTAL_CHART_READ, TREATMENT_VOID, TREATMENT_WRITE},
     tooth::Tooth,
     treatment::{
-        self, Action, CreateTreatment, Status, Treatment, TreatmentFilter, TreatmentStep, UpdateTreatment,
+        self, Action, CreateTreatment, Status, Treatment, TreatmentEvent, TreatmentFilter, TreatmentStep,
+        UpdateTreatment,
     },
 };
 use clinicx_types::name::ModuleName;
@@ -22,6 +23,7 @@ const CLOSED: &[&str] = &["not_found", "patient_merged", "patient_erased"];
 /// The operations on treatments.
 pub fn module(slot: &Slot) -> HttpModule {
     let (creating, listing, getting, updating) = (slot.clone(), slot.clone(), slot.clone(), slot.clone());
+    let telling = slot.clone();
     let read = Access::Tenant(DENTAL_CHART_READ);
     let write = Access::Tenant(TREATMENT_WRITE);
     let crud = [
@@ -55,6 +57,19 @@ pub fn module(slot: &Slot) -> HttpModule {
             .answers::<Treatment>(200)
             .errors(&["not_found"])
             .handler(move |cx: TenantCx, id: Path<TreatmentId>| get(getting.clone(), cx, id)),
+        Operation::get("/treatments/{id}/events", "list_treatment_events")
+            .summary("List what happened to a treatment")
+            .description(
+                "Each move with its reason, and each change of the note with what was noted before, in the order in \
+                 which it was recorded. Nothing of it is ever changed.",
+            )
+            .access(read)
+            .shows_patients("treatment")
+            .answers_page::<TreatmentEvent>()
+            .errors(&["not_found"])
+            .handler(move |cx: TenantCx, id: Path<TreatmentId>, wanted: List<All>| {
+                tell(telling.clone(), cx, id, wanted)
+            }),
         Operation::patch("/treatments/{id}", "update_treatment")
             .summary("Change what is planned about a treatment")
             .description("An absent field stays as it is; `null` clears it.")
@@ -127,6 +142,11 @@ struct Wanted {
     flagged: Option<bool>,
 }
 
+/// All of a treatment's: there is nothing to choose by.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct All {}
+
 async fn create(
     slot: Slot,
     cx: TenantCx,
@@ -162,6 +182,20 @@ async fn get(slot: Slot, cx: TenantCx, Path(id): Path<TreatmentId>) -> Result<Re
     let found =
         sealed::look(&slot, &cx, async |db, scope, cipher| Ok(treatment::get(db, scope, cipher, id).await?));
     Ok(shown(&found.await?))
+}
+
+async fn tell(
+    slot: Slot,
+    cx: TenantCx,
+    Path(id): Path<TreatmentId>,
+    list: List<All>,
+) -> Result<Reply, ApiError> {
+    let (patient, page) = sealed::read(&slot, &cx, async |tx, scope, cipher| {
+        let of = treatment::get(tx, scope, cipher, id).await?;
+        Ok((of.patient_id, treatment::history(tx, scope, cipher, id, &list.page).await?))
+    })
+    .await?;
+    Ok(Reply::page(&list, &page).showing([patient]))
 }
 
 async fn update(

@@ -65,6 +65,7 @@ const CLEAR: &[(&str, &[&str], &str)] = &[
     ("dental_charts", &["notation"], "a code"),
     ("treatments", &["procedure_code", "area", "region", "teeth", "surfaces", "status", "flag"], "codes"),
     ("treatments", &["category", "effect"], "codes"),
+    ("treatment_events", &["from_status", "to_status", "actor_kind", "actor_job"], "codes"),
     ("treatments", &["procedure_name"], "the catalogue's words for a code"),
     ("procedure_codes", &["code", "name", "names"], "no patient's"),
     ("procedure_codes", &["category", "area", "effect", "origin"], "codes"),

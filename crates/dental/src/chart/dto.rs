@@ -100,9 +100,9 @@ pub struct ChartTreatment {
     pub category: Category,
     /// What it makes of its teeth.
     pub effect: Option<Effect>,
-    /// Where it stands today.
+    /// Where it stood.
     pub status: treatment::Status,
-    /// What somebody should look at again.
+    /// What somebody should have looked at again.
     pub flag: Option<treatment::Flag>,
     /// What kind of part of the mouth it is on.
     pub area: Area,

@@ -7,6 +7,7 @@ pub mod dto;
 pub mod entity;
 mod projection;
 mod service;
+mod standing;
 
 pub use dto::{Chart, ChartFinding, ChartTooth, ChartTreatment, ChartView, UpdateChart};
 pub use projection::{Facts, project};

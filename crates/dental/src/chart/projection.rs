@@ -6,10 +6,13 @@ use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
 use clinicx_core::{PatientId, local_time};
 
-use super::dto::{Chart, ChartFinding, ChartTooth, ChartTreatment};
+use super::{
+    dto::{Chart, ChartFinding, ChartTooth, ChartTreatment},
+    standing::Standing,
+};
 use crate::{
-    DentalChartId, finding, notation::Notation, presence, procedure_code::Effect, tooth::Tooth, treatment,
-    treatment::Status,
+    DentalChartId, TreatmentId, finding, notation::Notation, presence, procedure_code::Effect, tooth::Tooth,
+    treatment, treatment::Status,
 };
 
 /// What a chart is made of: everything that was recorded and is no error.
@@ -25,17 +28,27 @@ pub struct Facts {
     pub findings: Vec<finding::entity::Model>,
     /// Treatments, whether or not they were done or planned as of the day.
     pub treatments: Vec<treatment::entity::Model>,
+    /// The moves of those that were begun and had not ended as of the day, by what was recorded first.
+    pub moves: BTreeMap<TreatmentId, Vec<treatment::history::entity::Model>>,
 }
 
 /// Makes a chart as of the end of a day of the clinic's calendar.
 ///
-/// On a tooth that is gone or replaced there is nothing of what was found or done before.
+/// On a tooth that is gone or replaced there is nothing of what was found or done before. What was planned stands where
+/// it stood then, whatever has become of it since.
 pub fn project(facts: &Facts, as_of: NaiveDate, zone: Tz, notation: Notation) -> Chart {
-    let by = |at: Option<DateTime<Utc>>| at.is_some_and(|at| local_time::local_date(at, zone) <= as_of);
+    let standing = Standing { facts, as_of, zone };
+    let by = |at| standing.by(at);
     let done = |row: &&treatment::entity::Model| row.status == Status::Completed && by(row.completed_at);
     let planned = |row: &&treatment::entity::Model| by(Some(row.created_at)) && !by(row.ended_at);
     let (done, planned): (Vec<_>, Vec<_>) =
         (facts.treatments.iter().filter(done).collect(), facts.treatments.iter().filter(planned).collect());
+    let planned_of = |row: &treatment::entity::Model| ChartTreatment {
+        status: standing.status(row),
+        flag: standing.flag(row),
+        completed_at: None,
+        ..treatment_of(row)
+    };
     let (version, created_at, updated_at) = facts.revision;
     let teeth = Tooth::ALL.map(|tooth| {
         let events = facts.presence.get(&tooth).map(Vec::as_slice).unwrap_or_default();
@@ -58,13 +71,10 @@ pub fn project(facts: &Facts, as_of: NaiveDate, zone: Tz, notation: Notation) ->
             presence: event.map(|event| event.state),
             presence_since: event.map(|event| event.effective_on),
             findings: facts.findings.iter().filter(found).map(finding_of).collect(),
-            treatments: on_tooth(&kept, tooth),
-            planned: on_tooth(&planned, tooth),
+            treatments: on_tooth(&kept, tooth, treatment_of),
+            planned: on_tooth(&planned, tooth, planned_of),
         }
     });
-    let elsewhere = |rows: &[&treatment::entity::Model]| {
-        rows.iter().filter(|row| row.teeth.is_empty()).map(|row| treatment_of(row)).collect()
-    };
     Chart {
         id: DentalChartId::new(facts.patient_id.uuid()),
         version,
@@ -77,8 +87,8 @@ pub fn project(facts: &Facts, as_of: NaiveDate, zone: Tz, notation: Notation) ->
             tooth.presence.is_some() || !tooth.findings.is_empty() || !tooth.treatments.is_empty()
         }),
         teeth: teeth.to_vec(),
-        treatments: elsewhere(&done),
-        planned: elsewhere(&planned),
+        treatments: elsewhere(&done, treatment_of),
+        planned: elsewhere(&planned, planned_of),
     }
 }
 
@@ -103,8 +113,19 @@ fn outlasts(
     row.effect.is_some_and(Effect::fills_gaps) || (!loss.state.is_gone() && at >= lost_at)
 }
 
-fn on_tooth(rows: &[&treatment::entity::Model], tooth: Tooth) -> Vec<ChartTreatment> {
-    rows.iter().filter(|row| row.tooth_list().contains(&tooth)).map(|row| treatment_of(row)).collect()
+fn on_tooth(
+    rows: &[&treatment::entity::Model],
+    tooth: Tooth,
+    shown: impl Fn(&treatment::entity::Model) -> ChartTreatment,
+) -> Vec<ChartTreatment> {
+    rows.iter().filter(|row| row.tooth_list().contains(&tooth)).map(|row| shown(row)).collect()
+}
+
+fn elsewhere(
+    rows: &[&treatment::entity::Model],
+    shown: impl Fn(&treatment::entity::Model) -> ChartTreatment,
+) -> Vec<ChartTreatment> {
+    rows.iter().filter(|row| row.teeth.is_empty()).map(|row| shown(row)).collect()
 }
 
 fn finding_of(row: &finding::entity::Model) -> ChartFinding {

@@ -45,12 +45,19 @@ pub async fn get(
         .checked_add_days(Days::new(1))
         .and_then(|next| local_time::start_of_day(next, scope.time_zone))
         .ok_or_else(|| DentalError::invalid("?as_of", "out_of_range", "must be a day of the calendar"))?;
+    let treatments = treatment::found_until(db, patient_id, until).await?;
+    let is_under_way = |row: &&treatment::entity::Model| {
+        row.started_at.is_some_and(|at| at < until) && row.ended_at.is_none_or(|at| at >= until)
+    };
+    let under_way = treatments.iter().filter(is_under_way).map(|row| row.id);
+    let moves = treatment::moves(db, under_way).await?;
     let facts = Facts {
         patient_id,
         revision,
         presence: presence::history(db, patient_id, as_of).await?,
         findings: finding::as_of(db, patient_id, as_of).await?,
-        treatments: treatment::found_until(db, patient_id, until).await?,
+        treatments,
+        moves,
     };
     Ok(project(&facts, as_of, scope.time_zone, view.notation.unwrap_or(preferred)))
 }

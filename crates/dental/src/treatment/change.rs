@@ -9,7 +9,7 @@ use super::{
     create::require_appointment,
     dto::{Treatment, UpdateTreatment},
     entity::ActiveModel,
-    locked, query, subject,
+    history, locked, query, subject,
 };
 use crate::{
     TreatmentId, error::DentalError, event, reference, sealed::TREATMENT_NOTE, trace, treatment_plan, words,
@@ -84,5 +84,8 @@ pub async fn update(
     let after = changed.update(tx).await?;
     let new = query::assemble(scope, cipher, after.clone())?;
     trace::changed(tx, scope, subject(&after, event::TREATMENT_UPDATED), &old, &new).await?;
+    if new.note != old.note {
+        history::noted(tx, (scope, cipher), &after, old.note.as_deref()).await?;
+    }
     Ok(new)
 }

@@ -82,7 +82,7 @@ pub struct Treatment {
     pub ended_at: Option<DateTime<Utc>>,
     /// What is noted about it.
     pub note: Option<String>,
-    /// Why it was put on hold, given up or an error.
+    /// The reason that was last given for a move; its events have each of them.
     pub reason: Option<String>,
 }
 

@@ -43,7 +43,8 @@ pub(crate) async fn refresh(
             ..Default::default()
         };
         let after = changed.update(tx).await?;
-        let (old, new) = (Treatment::of(row, (None, None)), Treatment::of(after.clone(), (None, None)));
+        let (old, new) =
+            (Treatment::of(row.clone(), (None, None)), Treatment::of(after.clone(), (None, None)));
         trace::changed(tx, scope, subject(&after, event::TREATMENT_UPDATED), &old, &new).await?;
     }
     Ok(())

@@ -34,8 +34,12 @@ pub async fn get(
     cipher: &FieldCipher,
     id: TreatmentId,
 ) -> Result<Treatment, DentalError> {
-    let row = Entity::find_by_id(id).one(db).await?.ok_or(DentalError::not_found(THING))?;
-    assemble(scope, cipher, row)
+    assemble(scope, cipher, find(db, id).await?)
+}
+
+/// Returns the row of a treatment.
+pub(super) async fn find(db: &impl TenantScoped, id: TreatmentId) -> Result<Model, DentalError> {
+    Entity::find_by_id(id).one(db).await?.ok_or(DentalError::not_found(THING))
 }
 
 /// Lists a patient's treatments in the order in which they were planned, errors included.

@@ -16,7 +16,7 @@ use super::{
     charge_source,
     dto::{Treatment, TreatmentStep},
     entity::{ActiveModel, Model},
-    flag, locked, outcome, query,
+    flag, history, locked, outcome, query,
     status::{Action, Status},
     subject,
 };
@@ -75,7 +75,9 @@ pub async fn transition(
         return Err(DentalError::Billed);
     }
     let before = query::assemble(scope, cipher, row.clone())?;
-    let row = write(tx, (scope, cipher), row, (status, at), input.reason.as_deref()).await?;
+    let (old, reason) = (row.clone(), input.reason.as_deref());
+    let row = write(tx, (scope, cipher), row, (status, at), reason).await?;
+    history::moved(tx, (scope, cipher), (old.status, &row), (at, reason)).await?;
     let after = query::assemble(scope, cipher, row.clone())?;
     trace::changed(tx, scope, subject(&row, event::TREATMENT_STATUS_CHANGED), &before, &after).await?;
     match action {
@@ -134,8 +136,10 @@ async fn write(
         version: Set(row.version + 1),
         updated_at: Set(scope.now()),
         status: Set(status),
-        reason_sealed: Set(words::seal(scope, cipher, place, reason)?),
         ..Default::default()
+    if let Some(reason) = words::seal(scope, cipher, place, reason)? {
+        changed.reason_sealed = Set(Some(reason));
+    }
     };
     if status == Status::InProgress && row.started_at.is_none() {
         changed.started_at = Set(Some(at));

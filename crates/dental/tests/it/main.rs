@@ -9,6 +9,8 @@ mod chart;
 #[cfg(test)]
 mod drawing;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod isolation;
 #[cfg(test)]
 mod lab;

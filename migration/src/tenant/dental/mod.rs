@@ -2,6 +2,7 @@
 
 mod anatomy;
 mod charts;
+mod events;
 mod findings;
 mod lab_cases;
 mod perio;
@@ -40,9 +41,9 @@ const LIST: &[TenantMigration] = &[
     anatomy::FIT_TEETH,
     stages::CREATE_TOOTH_FINDING_STAGES,
     stages::BEGIN_TOOTH_FINDING_STAGES,
-];
     events::CREATE_TREATMENT_EVENTS,
     anatomy::KEEP_PONTICS_FROM_DECIDUOUS_TEETH,
+];
 
 /// What a tooth's code must look like (ISO 3950).
 const TOOTH: &str = "CHECK (tooth ~ '^([1-4][1-8]|[5-8][1-5])$')";

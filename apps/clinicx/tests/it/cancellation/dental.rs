@@ -327,6 +327,17 @@ pub(super) static PATHS: &[Path] = &[
             })
         }),
     ),
+    Path::get(
+        "list_treatment_events",
+        on(Thing::Held),
+        Work::Read(|tx, call| {
+            Box::pin(async move {
+                let id = TreatmentId::new(call.subject.id);
+                let found = treatment::history(tx, &call.scope, &call.cipher, id, &page()).await;
+                shown(found.map(|page| page.items))
+            })
+        }),
+    ),
     Path::write(
         "update_treatment",
         on(Thing::Planned),
@@ -399,6 +410,9 @@ pub(super) static PATHS: &[Path] = &[
     Path::write("revoke_treatment_plan", on(Thing::Accepted), nothing, |tx, call| {
         planned(tx, call, PlanAction::Revoke)
     }),
+    Path::write("void_treatment_plan", on(Thing::Accepted), nothing, |tx, call| {
+        planned(tx, call, PlanAction::Void)
+    }),
     Path::write(
         "create_lab_case",
         Subject::Patient,
@@ -410,9 +424,6 @@ pub(super) static PATHS: &[Path] = &[
         },
     ),
     Path::get(
-    Path::write("void_treatment_plan", on(Thing::Accepted), nothing, |tx, call| {
-        planned(tx, call, PlanAction::Void)
-    }),
         "list_lab_cases",
         Subject::Patient,
         Work::Read(|tx, call| {
@@ -452,6 +463,7 @@ pub(super) static PATHS: &[Path] = &[
         moved(tx, call, LabAction::Complete)
     }),
     Path::write("cancel_lab_case", on(Thing::Case), nothing, |tx, call| moved(tx, call, LabAction::Cancel)),
+    Path::write("void_lab_case", on(Thing::Case), nothing, |tx, call| moved(tx, call, LabAction::Void)),
     Path::write(
         "create_procedure_code",
         Subject::Nothing,
@@ -463,7 +475,6 @@ pub(super) static PATHS: &[Path] = &[
     Path::list("list_procedure_codes", no_query, |tx, call| {
         Box::pin(async move {
             let found = procedure_code::list(tx, &call.scope, &ProcedureCodeFilter::default(), &page()).await;
-    Path::write("void_lab_case", on(Thing::Case), nothing, |tx, call| moved(tx, call, LabAction::Void)),
             shown(found.map(|page| page.items))
         })
     }),
