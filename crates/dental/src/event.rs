@@ -33,7 +33,7 @@ events! {
     TREATMENT_STATUS_CHANGED = "treatment.status_changed",
     /// A treatment plan was made.
     TREATMENT_PLAN_CREATED = "treatment_plan.created",
-    /// A draft of a treatment plan was changed, or shown to the patient.
+    /// What a treatment plan says has changed, or its draft was shown to the patient.
     TREATMENT_PLAN_UPDATED = "treatment_plan.updated",
     /// A treatment plan's status has changed.
     TREATMENT_PLAN_STATUS_CHANGED = "treatment_plan.status_changed",

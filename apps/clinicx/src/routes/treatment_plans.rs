@@ -30,7 +30,8 @@ pub fn module(slot: &Slot) -> HttpModule {
             .summary("Draft a treatment plan")
             .description(
                 "Phases with treatments that are planned already (`treatment_id`) or new (`treatment`); `items` makes \
-                 a plan of one phase. A draft follows the prices of its treatments.",
+                 a plan of one phase. A draft follows the prices of its treatments; its version rises with whatever it \
+                 says of them.",
             )
             .access(write)
             .answers::<TreatmentPlan>(201)
@@ -83,6 +84,10 @@ pub fn module(slot: &Slot) -> HttpModule {
                 "accept_treatment_plan",
                 PlanAction::Accept,
                 "Say that the patient accepts the plan; its prices are frozen",
+            )
+            .description(
+                "The version is that of the prices that were seen: a draft whose treatment has another price or state is \
+                 another version, and has to be shown again.",
             ),
             transition(
                 slot,
@@ -91,11 +96,6 @@ pub fn module(slot: &Slot) -> HttpModule {
                 PlanAction::Revoke,
                 "Give the plan up; its treatments stay planned",
             ),
-        ])
-}
-
-fn transition(
-    slot: &Slot,
             transition(
                 slot,
                 "/treatment-plans/{id}/void",
@@ -104,6 +104,11 @@ fn transition(
                 "Say that the plan should never have been there; its treatments stay planned",
             )
             .access(Access::Tenant(TREATMENT_VOID)),
+        ])
+}
+
+fn transition(
+    slot: &Slot,
     path: &'static str,
     id: &'static str,
     action: PlanAction,

@@ -109,7 +109,7 @@ async fn the_module_comes_goes_and_comes_back_with_its_data() {
     let event = json!({"tooth": "11", "state": "present"});
     clinic.admin.post(&format!("/patients/{patient}/tooth-presence"), event).await.expect(201);
     other.admin.get(&chart).await.expect_problem(403, "module_not_enabled");
-    assert_eq!(tables(&clinic).await - tables(&other).await, 12);
+    assert_eq!(tables(&clinic).await - tables(&other).await, 13);
 
     let take = async || operator.send(operator.request(Method::DELETE, &format!("{modules}/dental"))).await;
     let disabled = take().await.expect(200);
@@ -170,6 +170,66 @@ async fn what_is_billed_stays_so_without_the_module_and_what_is_done_meanwhile_w
     let done = step(&without.admin, &step(&without.admin, &planned, "start").await, "complete").await;
     let path = format!("/treatments/{}/void", done["id"].as_str().unwrap());
     without.admin.change(Method::POST, &path, &done["version"], json!({})).await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_is_accepted_at_the_price_that_was_seen() {
+    let (clinic, patient, staff) = practice().await;
+    let (api, base) = (&clinic.admin, format!("/patients/{patient}"));
+    let body = json!({"procedure_code": "RE01", "tooth": "36", "price": "10.00", "staff_id": staff});
+    let filling = api.post(&format!("{base}/treatments"), body).await.expect(201);
+    let treatment = format!("/treatments/{}", filling["id"].as_str().unwrap());
+    let body = json!({"items": [{"treatment_id": filling["id"]}]});
+    let draft = api.post(&format!("{base}/treatment-plans"), body).await.expect(201);
+    let plan = format!("/treatment-plans/{}", draft["id"].as_str().unwrap());
+    let act = async |action: &str, version: &Value| {
+        api.change(Method::POST, &format!("{plan}/{action}"), version, json!({})).await
+    };
+    let shown = act("present", &draft["version"]).await.expect(200);
+    let seen = api.get(&plan).await.header("etag").to_owned();
+    let known = async || api.send(api.request(Method::GET, &plan).header("If-None-Match", &seen)).await;
+    assert_eq!(known().await.status, 304);
+    let dearer = json!({"price": "500.00"});
+    let dearer = api.patch(&treatment, &filling["version"], dearer).await.expect(200);
+    let now = known().await.expect(200);
+    assert_eq!((&now["estimate"]["net"], &now["presented_at"]), (&json!("500.00"), &Value::Null));
+    act("accept", &shown["version"]).await.expect_problem(412, "version_mismatch");
+    let accepted = act("accept", &now["version"]).await.expect(200);
+    let voided = act("void", &accepted["version"]).await.expect(200);
+    assert_eq!(voided["status"], "entered-in-error");
+
+    let reason = json!({"reason": "Not wanted."});
+    api.change(Method::POST, &format!("{treatment}/stop"), &dearer["version"], reason).await.expect(200);
+    let events = api.get(&format!("{treatment}/events?count=true")).await.expect(200);
+    assert_eq!((&events["total"], &events["items"][1]["reason"]), (&json!(2), &json!("Not wanted.")));
+    let case = json!({"laboratory": "A laboratory"});
+    let case = api.post(&format!("{base}/lab-cases"), case).await.expect(201);
+    let path = format!("/lab-cases/{}/void", case["id"].as_str().unwrap());
+    let voided = api.change(Method::POST, &path, &case["version"], json!({})).await.expect(200);
+    assert_eq!(voided["status"], "entered-in-error");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drawing_that_is_known_is_not_sent_again_and_a_site_is_named() {
+    let (clinic, patient, _) = practice().await;
+    let (api, base) = (&clinic.admin, format!("/patients/{patient}"));
+    let path = format!("{base}/dental-chart.svg");
+    let tag = api.get(&path).await.header("etag").to_owned();
+    let known = async || api.send(api.request(Method::GET, &path).header("If-None-Match", &tag)).await;
+    assert_eq!(known().await.status, 304);
+    let event = json!({"tooth": "36", "state": "present"});
+    api.post(&format!("{base}/tooth-presence"), event).await.expect(201);
+    let drawn = known().await;
+    assert_eq!(drawn.status, 200);
+    assert_ne!(drawn.header("etag"), tag);
+    let check = async |sites: Value, pointer: &str| {
+        let body = json!({"teeth": [{"tooth": "36", "sites": sites}]});
+        let refused = api.post(&format!("{base}/perio-exams"), body).await.expect_problem(422, "invalid");
+        assert_eq!(refused["errors"][0]["pointer"], pointer, "{refused}");
+    };
+    let wrong = json!({"buccal": {"attachment_loss_mm": 3}});
+    check(wrong, "/teeth/0/sites/buccal/attachment_loss_mm").await;
+    check(json!({"buccal": {}, "x": {}}), "/teeth/0/sites/x").await;
 }
 
 /// Counts the tables of a clinic.

@@ -70,7 +70,6 @@ pub async fn record(
         status: RecordStatus::Recorded,
     };
     let measurements = measurements(scope, id, &input)?;
-    chart::lock(tx, scope, patient_id).await?;
     reference::require_staff(tx, scope, input.staff_id).await?;
     let known = presence::as_of(tx, patient_id, examined_on).await?;
     let measured: BTreeSet<Tooth> = measurements.iter().map(|one| one.tooth).collect();

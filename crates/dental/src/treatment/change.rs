@@ -17,7 +17,8 @@ use crate::{
 
 /// Changes what is planned about a treatment that is not ended; a change that changes nothing leaves no trace.
 ///
-/// Needs `treatment.write`. Leaves an audit row and an event.
+/// Needs `treatment.write`. Leaves an audit row and an event, and one more of each for a plan that says something else of
+/// it now. What was noted before is kept among its events.
 ///
 /// # Errors
 /// [`CoreError::NotFound`]; [`CoreError::Stale`] unless `expected` is `None` or the present version;
@@ -32,8 +33,8 @@ pub async fn update(
     patch: UpdateTreatment,
 ) -> Result<Treatment, DentalError> {
     validation::check(&patch)?;
-    let before = locked(tx, scope, revision).await?;
     reference::require_plannable(patch.planned_on.flatten(), "/planned_on")?;
+    let before = locked(tx, scope, revision).await?;
     if !before.status.is_open() {
         let (from, allowed) = (before.status.as_str(), Vec::new());
         return Err(CoreError::RefusedTransition { from, action: "change", allowed }.into());
@@ -83,9 +84,10 @@ pub async fn update(
     };
     let after = changed.update(tx).await?;
     let new = query::assemble(scope, cipher, after.clone())?;
-    trace::changed(tx, scope, subject(&after, event::TREATMENT_UPDATED), &old, &new).await?;
     if new.note != old.note {
         history::noted(tx, (scope, cipher), &after, old.note.as_deref()).await?;
     }
+    trace::changed(tx, scope, subject(&after, event::TREATMENT_UPDATED), &old, &new).await?;
+    treatment_plan::follow(tx, scope, (&before, &after)).await?;
     Ok(new)
 }

@@ -11,7 +11,7 @@ use super::{
     status::{Flag, Status},
     subject,
 };
-use crate::{error::DentalError, event, presence, reference, trace};
+use crate::{error::DentalError, event, presence, reference, trace, treatment_plan};
 
 /// Brings the flags of a patient's open treatments up to date. The caller holds the chart's lock.
 pub(crate) async fn refresh(
@@ -46,6 +46,7 @@ pub(crate) async fn refresh(
         let (old, new) =
             (Treatment::of(row.clone(), (None, None)), Treatment::of(after.clone(), (None, None)));
         trace::changed(tx, scope, subject(&after, event::TREATMENT_UPDATED), &old, &new).await?;
+        treatment_plan::follow(tx, scope, (&row, &after)).await?;
     }
     Ok(())
 }

@@ -30,7 +30,8 @@ use crate::{
 /// Beginning, going on and completing need their teeth, or the gap that is to be filled. Completing resolves the named
 /// findings, records what becomes of the teeth, resolves what was found on one that is gone or replaced now, flags what
 /// was planned on one that is gone, hands what can be billed to `charges`, and ends an accepted plan with its last
-/// treatment. An error takes all of that back, but only while it is not billed.
+/// treatment. An error takes all of that back, but only while it is not billed. Each move and its reason is kept among the
+/// treatment's events, and raises the version of the plans that it stands in.
 ///
 /// Needs `treatment.write`, and `treatment.void` for errors. Leaves an audit row and an event, and more of them for
 /// whatever else it changes.
@@ -60,10 +61,10 @@ pub async fn transition(
     let status = row.status.after(action)?;
     let at = moment(scope, action, &input)?;
     let day = local_time::local_date(at, scope.time_zone);
-    let known = presence::as_of(tx, row.patient_id, day).await?;
     if input.completed_at.is_some() {
         reference::require_lived(tx, row.patient_id, (day, "/completed_at")).await?;
     }
+    let known = presence::as_of(tx, row.patient_id, day).await?;
     if matches!(action, Action::Start | Action::Resume | Action::Complete) {
         let teeth = row.tooth_list();
         outcome::require_permanent(row.effect, &teeth, "")?;
@@ -98,9 +99,7 @@ pub async fn transition(
         }
         Action::Start | Action::Hold | Action::Resume | Action::Stop => {}
     }
-    if !row.status.is_open() {
-        treatment_plan::complete_if_done(tx, scope, row.id).await?;
-    }
+    treatment_plan::follow(tx, scope, (&old, &row)).await?;
     Ok(after)
 }
 
@@ -137,10 +136,10 @@ async fn write(
         updated_at: Set(scope.now()),
         status: Set(status),
         ..Default::default()
+    };
     if let Some(reason) = words::seal(scope, cipher, place, reason)? {
         changed.reason_sealed = Set(Some(reason));
     }
-    };
     if status == Status::InProgress && row.started_at.is_none() {
         changed.started_at = Set(Some(at));
     }

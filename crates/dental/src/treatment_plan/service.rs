@@ -75,9 +75,10 @@ pub async fn list(
 ///
 /// Accepting keeps the prices and rates of tax of that moment: what is done later is billed with them, whatever the
 /// catalogue says by then. What was given up before is not accepted, and a plan of which nothing is left to be done is
-/// completed at once. Treatments of a revoked plan stay planned.
+/// completed at once. Treatments of a plan that is revoked or an error
+/// stay planned.
 ///
-/// Needs `treatment.write`. Leaves an audit row and an event, and one more of each when accepting completes the plan.
+/// Needs `treatment.write`, and `treatment.void` for errors. Leaves an audit row and an event, and one more of each when accepting completes the plan.
 ///
 /// # Errors
 /// [`CoreError::NotFound`](clinicx_core::CoreError::NotFound); [`CoreError::Stale`](clinicx_core::CoreError::Stale) unless `expected` is `None` or the present version;
@@ -95,10 +96,10 @@ pub async fn transition(
     (action, input): (PlanAction, PlanStep),
 ) -> Result<TreatmentPlan, DentalError> {
     validation::check(&input)?;
-    let row = locked(tx, scope, id).await?;
     if action == PlanAction::Void && !scope.may(TREATMENT_VOID) {
         return Err(CoreError::Forbidden { permission: TREATMENT_VOID.0 }.into());
     }
+    let row = locked(tx, scope, id).await?;
     change::expect_version(THING, expected, row.version)?;
     let status = row.status.after(action)?;
     let before = opened(tx, scope, cipher, row.clone()).await?;
@@ -115,8 +116,8 @@ pub async fn transition(
             changed.accepted_at = Set(Some(now));
         }
         PlanAction::Revoke => changed.ended_at = Set(Some(now)),
-    }
         PlanAction::Void => changed.ended_at = Set(Some(row.ended_at.unwrap_or(now))),
+    }
     let after = changed.update(tx).await?;
     let event = match action {
         PlanAction::Present => event::TREATMENT_PLAN_UPDATED,
@@ -158,20 +159,8 @@ async fn freeze(tx: &TenantTransaction, scope: &TenantScope, id: TreatmentPlanId
     Ok(())
 }
 
-/// Completes the accepted plan of a treatment that has ended when it was the last one.
-pub(crate) async fn complete_if_done(
-    tx: &TenantTransaction,
-    scope: &TenantScope,
-    treatment_id: TreatmentId,
-) -> Result<(), DentalError> {
-    if let Some(id) = accepted_plan_of(tx, treatment_id).await? {
-        complete(tx, scope, id).await?;
-    }
-    Ok(())
-}
-
 /// Completes an accepted plan when nothing of it is left to be done, and tells whether it did.
-async fn complete(
+pub(super) async fn complete(
     tx: &TenantTransaction,
     scope: &TenantScope,
     id: TreatmentPlanId,

@@ -98,7 +98,8 @@ async fn accepting_freezes_the_prices() {
     assert_eq!(code(step(&practice, &ended, PlanAction::Revoke).await), "transition_refused");
     let (audit, events) = practice.trail(plan.id.uuid()).await;
     let (status, updated) = ("treatment_plan.status_changed", "treatment_plan.updated");
-    assert_eq!(audit, ["treatment_plan.created", updated, status, status]);
+    // Shown, accepted, begun and done in part, completed.
+    assert_eq!(audit, ["treatment_plan.created", updated, status, updated, updated, status]);
     assert_eq!(events, audit);
 }
 
@@ -159,8 +160,10 @@ async fn what_was_given_up_before_is_not_accepted() {
     let draft = practice.draft(body).await.unwrap();
     assert_eq!(draft.estimate.net, "350.00");
     practice.act(&two, Action::Stop).await.unwrap();
-    assert_eq!(get(&practice, draft.id).await.estimate.net, "100.00");
-    let accepted = step(&practice, &draft, PlanAction::Accept).await.unwrap();
+    let cheaper = get(&practice, draft.id).await;
+    assert_eq!((cheaper.version, cheaper.estimate.net.as_str()), (2, "100.00"));
+    assert_eq!(code(step(&practice, &draft, PlanAction::Accept).await), "version_mismatch");
+    let accepted = step(&practice, &cheaper, PlanAction::Accept).await.unwrap();
     assert_eq!((accepted.status, accepted.estimate.net.as_str()), (PlanStatus::Active, "100.00"));
     assert_eq!(accepted.phases[0].estimate, accepted.estimate);
     // What is given up afterwards was accepted and stays in the estimate.
@@ -176,17 +179,20 @@ async fn a_plan_that_is_done_before_it_is_accepted_ends_with_that() {
     let draft = practice.draft(json!({"items": [{"treatment_id": one.id}]})).await.unwrap();
     let begun = practice.act(&one, Action::Start).await.unwrap();
     practice.act(&begun, Action::Complete).await.unwrap();
+    let draft = get(&practice, draft.id).await;
     let accepted = step(&practice, &draft, PlanAction::Accept).await.unwrap();
     assert_eq!((accepted.status, accepted.estimate.net.as_str()), (PlanStatus::Completed, "40.00"));
     assert!(accepted.accepted_at.is_some() && accepted.ended_at.is_some());
     let (audit, events) = practice.trail(draft.id.uuid()).await;
-    let status = "treatment_plan.status_changed";
-    assert_eq!(audit, ["treatment_plan.created", status, status]);
+    let (status, updated) = ("treatment_plan.status_changed", "treatment_plan.updated");
+    // It has followed its treatment twice.
+    assert_eq!(audit, ["treatment_plan.created", updated, updated, status, status]);
     assert_eq!(events, audit);
 
     let given_up = practice.plan(json!({"procedure_code": "EX01"})).await.unwrap();
     let draft = practice.draft(json!({"items": [{"treatment_id": given_up.id}]})).await.unwrap();
     practice.act(&given_up, Action::Stop).await.unwrap();
+    let draft = get(&practice, draft.id).await;
     assert_eq!(wrong_field(step(&practice, &draft, PlanAction::Accept).await).1, "empty_plan");
 }
 
@@ -208,4 +214,79 @@ async fn what_is_not_billed_is_no_part_of_the_estimate() {
     };
     check(&draft);
     check(&step(&practice, &draft, PlanAction::Accept).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_patient_accepts_the_price_that_was_shown() {
+    let practice = Practice::open().await;
+    let filling = json!({"procedure_code": "RE01", "tooth": "36", "price": "10.00"});
+    let filling = practice.plan(filling).await.unwrap();
+    let draft = practice.draft(json!({"items": [{"treatment_id": filling.id}]})).await.unwrap();
+    let shown = step(&practice, &draft, PlanAction::Present).await.unwrap();
+    let change = async |body: serde_json::Value| {
+        let patch: UpdateTreatment = serde_json::from_value(body).unwrap();
+        let revision = (filling.id, None);
+        let cipher = &practice.tenant.cipher;
+        practice
+            .write(async |tx| treatment::update(tx, &practice.scope, cipher, revision, patch).await)
+            .await
+            .unwrap()
+    };
+    // What the plan does not say leaves it as it is.
+    change(json!({"note": "Rubber dam", "planned_on": "2026-07-01"})).await;
+    assert_eq!(get(&practice, draft.id).await, shown);
+    change(json!({"price": "500.00"})).await;
+    let dearer = get(&practice, draft.id).await;
+    assert_eq!((dearer.version, dearer.presented_at, dearer.estimate.net.as_str()), (3, None, "500.00"));
+    assert_eq!(code(step(&practice, &shown, PlanAction::Accept).await), "version_mismatch");
+    assert_eq!(code(step(&practice, &shown, PlanAction::Present).await), "version_mismatch");
+    let (audit, events) = practice.trail(draft.id.uuid()).await;
+    let updated = "treatment_plan.updated";
+    assert_eq!(audit, ["treatment_plan.created", updated, updated]);
+    assert_eq!(events, audit);
+    let accepted = step(&practice, &dearer, PlanAction::Accept).await.unwrap();
+    assert_eq!((accepted.version, accepted.estimate.net.as_str()), (4, "500.00"));
+}
+
+#[tokio::test]
+async fn the_version_of_a_plan_rises_with_whatever_it_says() {
+    let practice = Practice::open().await;
+    let plan = async |tooth: &str| {
+        practice.plan(json!({"procedure_code": "RE01", "tooth": tooth, "price": "10"})).await.unwrap()
+    };
+    let (one, two) = (plan("36").await, plan("37").await);
+    let body = json!({"items": [{"treatment_id": one.id}, {"treatment_id": two.id}]});
+    let draft = practice.draft(body).await.unwrap();
+    let shown = step(&practice, &draft, PlanAction::Present).await.unwrap();
+    // A tooth that goes leaves the price as it was shown, and a flag.
+    practice.presence(json!({"tooth": "37", "state": "missing"})).await.unwrap();
+    let flagged = get(&practice, draft.id).await;
+    assert_eq!((flagged.version, flagged.presented_at), (3, shown.presented_at));
+    assert!(flagged.phases[0].items[1].flag.is_some());
+    let accepted = step(&practice, &flagged, PlanAction::Accept).await.unwrap();
+    let begun = practice.act(&one, Action::Start).await.unwrap();
+    let under_way = get(&practice, draft.id).await;
+    assert_eq!((under_way.version, under_way.presented_at), (accepted.version + 1, shown.presented_at));
+    practice.act(&begun, Action::Complete).await.unwrap();
+    assert_eq!(get(&practice, draft.id).await.version, accepted.version + 2);
+    let two = practice.treatment(&two).await;
+    practice.act(&two, Action::Stop).await.unwrap();
+    let ended = get(&practice, draft.id).await;
+    assert_eq!((ended.version, ended.status), (accepted.version + 3, PlanStatus::Completed));
+    let done = practice.treatment(&one).await;
+    practice.act(&done, Action::Void).await.unwrap();
+    assert_eq!(get(&practice, draft.id).await.version, accepted.version + 4);
+}
+
+#[tokio::test]
+async fn a_plan_of_the_wrong_patient_is_an_error() {
+    let practice = Practice::open().await;
+    let one = practice.plan(json!({"procedure_code": "RE01", "tooth": "36"})).await.unwrap();
+    let draft = practice.draft(json!({"items": [{"treatment_id": one.id}]})).await.unwrap();
+    let accepted = step(&practice, &draft, PlanAction::Accept).await.unwrap();
+    let voided = step(&practice, &accepted, PlanAction::Void).await.unwrap();
+    assert_eq!((voided.status, voided.ended_at.is_some()), (PlanStatus::EnteredInError, true));
+    assert_eq!(code(step(&practice, &voided, PlanAction::Void).await), "transition_refused");
+    // Its treatments stay planned, and can stand in another one.
+    practice.draft(json!({"items": [{"treatment_id": one.id}]})).await.unwrap();
 }
