@@ -7,7 +7,7 @@ use clinicx::{
 use clinicx_core::PatientId;
 use clinicx_web::{Access, ApiError, Body, HttpModule, List, Operation, Path, Reply, TenantCx};
 use orthodontics::{
-    BracketId, MODULE, NAME,
+    BracketId, MODULE, NAME, VisitId,
     bracket::{self, BondBracket, Bracket, RemoveBracket},
     permission::{ORTHODONTICS_READ, ORTHODONTICS_WRITE},
     visit::{self, RecordVisit, Visit},
@@ -33,7 +33,7 @@ fn routes(_: &Slot) -> Vec<HttpModule> {
             .access(write)
             .answers::<Bracket>(201)
             .errors(closed)
-            .errors(&["conflict"])
+            .errors(&["conflict", "tooth_gone"])
             .handler(bond),
         Operation::get("/patients/{id}/brackets", "list_brackets")
             .summary("List a patient's brackets")
@@ -42,6 +42,13 @@ fn routes(_: &Slot) -> Vec<HttpModule> {
             .answers_page::<Bracket>()
             .errors(closed)
             .handler(list_brackets),
+        Operation::get("/patients/{patient_id}/brackets/{id}", "get_bracket")
+            .summary("Show a bracket")
+            .access(read)
+            .shows_patients("orthodontic_bracket")
+            .answers::<Bracket>(200)
+            .errors(&["not_found"])
+            .handler(get_bracket),
         Operation::transition("/patients/{patient_id}/brackets/{id}/remove", "remove_bracket")
             .summary("Record that a bracket was taken off")
             .access(write)
@@ -61,6 +68,13 @@ fn routes(_: &Slot) -> Vec<HttpModule> {
             .answers_page::<Visit>()
             .errors(closed)
             .handler(list_visits),
+        Operation::get("/patients/{patient_id}/orthodontic-visits/{id}", "get_orthodontic_visit")
+            .summary("Show a visit")
+            .access(read)
+            .shows_patients("orthodontic_visit")
+            .answers::<Visit>(200)
+            .errors(&["not_found"])
+            .handler(get_visit),
     ]);
     vec![module]
 }
@@ -83,6 +97,14 @@ async fn bond(
 async fn list_brackets(cx: TenantCx, Path(id): Path<PatientId>, list: List<All>) -> Result<Reply, ApiError> {
     let page = cx.read(async |tx, scope| Ok(bracket::list(tx, scope, id, &list.page).await?)).await?;
     Ok(Reply::page(&list, &page).showing([id]))
+}
+
+async fn get_bracket(
+    cx: TenantCx,
+    Path((patient_id, id)): Path<(PatientId, BracketId)>,
+) -> Result<Reply, ApiError> {
+    let found = cx.read(async |tx, _| Ok(bracket::get(tx, (patient_id, id)).await?)).await?;
+    Ok(Reply::ok(&found).showing([patient_id]))
 }
 
 async fn remove(
@@ -117,4 +139,12 @@ async fn record_visit(
 async fn list_visits(cx: TenantCx, Path(id): Path<PatientId>, list: List<All>) -> Result<Reply, ApiError> {
     let page = cx.read(async |tx, scope| Ok(visit::list(tx, scope, id, &list.page).await?)).await?;
     Ok(Reply::page(&list, &page).showing([id]))
+}
+
+async fn get_visit(
+    cx: TenantCx,
+    Path((patient_id, id)): Path<(PatientId, VisitId)>,
+) -> Result<Reply, ApiError> {
+    let found = cx.read(async |tx, _| Ok(visit::get(tx, (patient_id, id)).await?)).await?;
+    Ok(Reply::ok(&found).showing([patient_id]))
 }

@@ -95,11 +95,18 @@ async fn a_module_from_outside_is_one_of_the_clinics_modules() {
     assert_eq!((status, &problem["code"]), (409, &json!("conflict")), "{problem}");
     let (status, problem) = braces.post(&brackets, json!({"tooth": "19", "kind": "metal"})).await;
     assert_eq!((status, &problem["errors"][0]["pointer"]), (422, &json!("/tooth")), "{problem}");
-    let remove = format!("{brackets}/{}/remove", bonded["id"].as_str().unwrap());
+    let gone = json!({"tooth": "21", "state": "missing"});
+    let (status, gone) = braces.post(&format!("/patients/{patient}/tooth-presence"), gone).await;
+    assert_eq!(status, 201, "{gone}");
+    let (status, problem) = braces.post(&brackets, json!({"tooth": "21", "kind": "metal"})).await;
+    assert_eq!((status, &problem["code"]), (409, &json!("tooth_gone")), "{problem}");
+    let one = format!("{brackets}/{}", bonded["id"].as_str().unwrap());
+    assert_eq!(braces.get(&one).await, (200, bonded.clone()));
+    let remove = format!("{one}/remove");
     let (status, removed) = braces.post(&remove, json!({})).await;
     assert_eq!((status, &removed["version"]), (200, &json!(2)), "{removed}");
-    let (_, page) = braces.get(&brackets).await;
-    assert_eq!(page["items"], json!([removed]));
+    let (_, page) = braces.get(&format!("{brackets}?count=true")).await;
+    assert_eq!((&page["items"], &page["total"]), (&json!([removed]), &json!(1)));
 
     let staff = json!({"family_name": "Khoury", "given_name": "Sami", "roles": ["dentist"]});
     let (_, staff) = braces.post("/staff", staff).await;
@@ -107,8 +114,10 @@ async fn a_module_from_outside_is_one_of_the_clinics_modules() {
     let visit = json!({"staff_id": staff["id"], "archwire": "0.016 NiTi", "next_in_weeks": 6});
     let (status, recorded) = braces.post(&visits, visit).await;
     assert_eq!(status, 201, "{recorded}");
-    let (_, page) = braces.get(&visits).await;
-    assert_eq!(page["items"], json!([recorded]));
+    let (_, page) = braces.get(&format!("{visits}?count=true")).await;
+    assert_eq!((&page["items"], &page["total"]), (&json!([recorded]), &json!(1)));
+    let one = format!("{visits}/{}", recorded["id"].as_str().unwrap());
+    assert_eq!(braces.get(&one).await, (200, recorded));
     // What the module has shown and changed stands in the clinic's audit.
     let (_, trail) = braces.get("/audit-logs?limit=200").await;
     for action in ["orthodontic_bracket.bonded", "orthodontic_bracket.removed", "orthodontic_visit.recorded"]

@@ -7,8 +7,12 @@ use clinicx_migration::tenant::{
 use sea_orm::sea_query::{ConditionalStatement, Expr, Index, IntoIden, Table};
 
 /// The module's migrations; it stands on the charts of `dental`.
-pub const MIGRATIONS: ModuleMigrations =
-    ModuleMigrations { module: crate::NAME, requires: &["core", "dental"], migrations: LIST, serves_from: None };
+pub const MIGRATIONS: ModuleMigrations = ModuleMigrations {
+    module: crate::NAME,
+    requires: &["core", "dental"],
+    migrations: LIST,
+    serves_from: None,
+};
 
 const LIST: &[TenantMigration] = &[
     TenantMigration {

@@ -5,4 +5,4 @@ pub mod entity;
 mod service;
 
 pub use dto::{BondBracket, Bracket, RemoveBracket};
-pub use service::{bond, list, remove};
+pub use service::{bond, get, list, remove};

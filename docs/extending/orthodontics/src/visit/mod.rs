@@ -5,4 +5,4 @@ pub mod entity;
 mod service;
 
 pub use dto::{RecordVisit, Visit};
-pub use service::{list, record};
+pub use service::{get, list, record};

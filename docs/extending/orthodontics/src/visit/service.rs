@@ -4,7 +4,8 @@ use clinicx_core::{CoreError, PatientId, change, local_time, paging, patient, st
 use clinicx_persistence::{TenantScope, TenantScoped, TenantTransaction};
 use clinicx_types::page::{Page, PageRequest};
 use sea_orm::{
-    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, QuerySelect,
+    ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, PaginatorTrait, QueryFilter, QueryOrder,
+    QuerySelect,
 };
 
 use super::{
@@ -13,6 +14,7 @@ use super::{
 };
 use crate::{VisitId, event, trace};
 
+const THING: &str = "visit";
 const AGGREGATE: &str = "orthodontic_visit";
 
 /// Records a visit of today, by the clinic's calendar. Needs `orthodontics.write`; leaves an audit row and an event.
@@ -48,6 +50,15 @@ pub async fn record(
     Ok(made)
 }
 
+/// Returns a visit of a patient's. Needs `orthodontics.read`.
+///
+/// # Errors
+/// [`CoreError::NotFound`]; [`CoreError::Database`].
+pub async fn get(db: &impl TenantScoped, (patient_id, id): (PatientId, VisitId)) -> Result<Visit, CoreError> {
+    let found = Entity::find_by_id(id).filter(Column::PatientId.eq(patient_id)).one(db).await?;
+    found.map(Visit::from).ok_or(CoreError::NotFound { thing: THING })
+}
+
 /// Lists a patient's visits, oldest first. Needs `orthodontics.read`.
 ///
 /// # Errors
@@ -61,10 +72,11 @@ pub async fn list(
 ) -> Result<Page<Visit>, CoreError> {
     patient::require(db, scope, patient_id).await?;
     let mut query = Entity::find().filter(Column::PatientId.eq(patient_id));
+    let total = if page.count { Some(query.clone().count(db).await?) } else { None };
     if let Some(key) = &page.after {
         let [id] = paging::parts(key)?;
         query = query.filter(Column::Id.gt(paging::part::<VisitId>(id)?));
     }
     let rows = query.order_by_asc(Column::Id).limit(u64::from(page.limit()) + 1).all(db).await?;
-    Ok(Page::from_rows(rows, page, None, |row| vec![row.id.to_string()]).map(Visit::from))
+    Ok(Page::from_rows(rows, page, total, |row| vec![row.id.to_string()]).map(Visit::from))
 }
