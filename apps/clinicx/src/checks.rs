@@ -291,6 +291,15 @@ async fn tenants_behind(platform: &Platform) -> anyhow::Result<Check> {
     let all = tenants.len();
     let behind = tenants.iter().filter(|tenant| !platform.modules.is_newest(tenant)).count();
     let unserved = tenants.iter().filter(|tenant| platform.modules.require_served(tenant).is_err()).count();
+    let here = platform.cluster.name();
+    let elsewhere = tenants.iter().filter(|tenant| tenant.cluster != *here).count();
+    if elsewhere > 0 {
+        return Ok(Check::failed(
+            "tenants",
+            format!("{elsewhere} of {all} are on another cluster than \"{here}\": nobody can serve them"),
+            "set database.cluster to the cluster on which they are",
+        ));
+    }
     const MEND: &str = "run `clinicx fleet migrate`";
     Ok(match (behind, unserved) {
         (0, _) => Check::ok("tenants", format!("{all}, none behind")),

@@ -65,7 +65,10 @@ fn words(pointer: &str) -> String {
 /// Says what to do about a refusal, by its code.
 fn next_step(error: &impl DomainError) -> Option<String> {
     let step = match error.code() {
-        "slug_taken" => "choose another: a slug stays taken when its tenant has been purged",
+        "slug_taken" if error.detail() == "the slug is taken" => {
+            "choose another: a slug stays taken when its tenant has been purged"
+        }
+        "slug_taken" => "choose another slug, or a PostgreSQL server of this installation's own",
         "not_found" => match error.detail().as_str() {
             "no such tenant" => "`clinicx tenant list` shows them",
             "no such setting" => "`clinicx config list` and `clinicx flag list` show them",

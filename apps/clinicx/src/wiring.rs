@@ -220,26 +220,29 @@ impl Platform {
         if let Some(tenancy) = &self.tenancy {
             key_check::establish(tenancy, &self.data_keys).await?;
         }
-        self.bootstrap().await
+        self.bootstrap().await.map(drop)
     }
 
-    /// Makes the first operator, when one is configured and there is none with the address.
+    /// Makes the first operator, when one is configured and there is none with the address; says what became of it.
     ///
     /// # Errors
     /// An address or password that is not acceptable; an account that is there and is no operator's.
-    pub async fn bootstrap(&self) -> anyhow::Result<()> {
+    pub async fn bootstrap(&self) -> anyhow::Result<Option<Bootstrap>> {
         let configured = &self.config.bootstrap;
-        let (Some(email), Some(password)) = (&configured.email, &configured.password) else { return Ok(()) };
+        let (Some(email), Some(password)) = (&configured.email, &configured.password) else {
+            return Ok(None);
+        };
         let password = Password::new(password.expose());
         let made = self.identity.bootstrap_operator(email, &password).await;
-        match made.map_err(|error| said_of("bootstrap", error))? {
+        let made = made.map_err(|error| said_of("bootstrap", error))?;
+        match made {
             Bootstrap::Created(id) => tracing::info!(user.id = %id, "the first operator was made"),
             Bootstrap::Present(_) => {}
             Bootstrap::NotAnOperator(_) => {
                 tracing::warn!("the user of bootstrap.email exists and is no operator; nothing was changed");
             }
         }
-        Ok(())
+        Ok(Some(made))
     }
 
     /// Brings the pools' figures to the metrics.

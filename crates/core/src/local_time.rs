@@ -80,7 +80,9 @@ impl WallTime {
 
 /// Cuts an instant to PostgreSQL's microseconds; a leap second becomes the second after it.
 fn whole_micros(instant: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    DateTime::from_timestamp_micros(instant.timestamp_micros())
+    // chrono keeps a second of 60 as more than a whole one; PostgreSQL would make the next minute of it.
+    let is_leap = instant.timestamp_subsec_nanos() >= 1_000_000_000;
+    if is_leap { None } else { DateTime::from_timestamp_micros(instant.timestamp_micros()) }
 }
 
 /// Reads a time that a caller wrote.

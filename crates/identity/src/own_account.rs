@@ -150,6 +150,17 @@ impl Identity {
         }
     }
 
+    /// Tells whether an account has this password. It is no log-in: nothing is counted and nothing is left behind; for
+    /// whoever starts the service and says how to log in.
+    ///
+    /// # Errors
+    /// What the database answers.
+    pub async fn is_password_of(&self, user: UserId, password: &Password) -> Result<bool, IdentityError> {
+        let stored = password_of(&self.app, user).await?;
+        let turn = self.passwords.turn().await?;
+        Ok(self.passwords.verify(&turn, password, stored).await?.matches)
+    }
+
     /// Forgets the failures before a change that the password alone has opened, in the change's own transaction.
     ///
     /// Those of an account with a second factor stay: wrong codes are among them, and whoever has the password would

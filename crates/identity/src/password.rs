@@ -184,6 +184,14 @@ impl Passwords {
         self.rehash(&turn, password).await
     }
 
+    /// Checks a new password against the policy.
+    ///
+    /// # Errors
+    /// What is wrong with it, at `/password`.
+    pub fn check(password: &Password, owner: &EmailAddress) -> Result<(), FieldError> {
+        check_policy(password, owner)
+    }
+
     /// Waits for a core.
     pub(crate) async fn turn(&self) -> Result<Turn, IdentityError> {
         let permit = tokio::time::timeout(self.longest_wait, Arc::clone(&self.turns).acquire_owned());

@@ -14,6 +14,9 @@ pub enum TenancyError {
     /// Another tenant has the slug, or had it and left a tombstone.
     #[error("the slug is taken")]
     SlugTaken,
+    /// The server has a role or a schema of the tenant's name, and this installation has no such tenant.
+    #[error("the server has a role or schema of that name already, which another database's tenant may use")]
+    NameTaken,
     /// Parts of the input are wrong.
     #[error("the input is not acceptable")]
     Invalid(Vec<FieldError>),
@@ -104,6 +107,7 @@ impl DomainError for TenancyError {
     fn kind(&self) -> ErrorKind {
         match self {
             Self::SlugTaken
+            | Self::NameTaken
             | Self::RefusedTransition { .. }
             | Self::RetentionNotOver { .. }
             | Self::KeyInUse => ErrorKind::Conflict,
@@ -121,7 +125,7 @@ impl DomainError for TenancyError {
 
     fn code(&self) -> &'static str {
         match self {
-            Self::SlugTaken => "slug_taken",
+            Self::SlugTaken | Self::NameTaken => "slug_taken",
             Self::Invalid(_) => "invalid",
             Self::UnknownTenant | Self::UnknownModule | Self::UnknownSetting => "not_found",
             Self::Suspended => "tenant_suspended",

@@ -41,7 +41,7 @@ impl Tenancy {
     /// Of several at once with one slug exactly one succeeds.
     ///
     /// # Errors
-    /// [`TenancyError::SlugTaken`], [`TenancyError::Invalid`] when the modules don't fit,
+    /// [`TenancyError::SlugTaken`], [`TenancyError::NameTaken`], [`TenancyError::Invalid`] when the modules don't fit,
     /// [`TenancyError::Keys`], [`TenancyError::Database`].
     #[tracing::instrument(name = "tenancy.create", skip_all, fields(tenant.id = %new.id, tenant.slug = %new.slug))]
     pub async fn create(
@@ -147,7 +147,7 @@ async fn fill(
     tx.run("make the tenant's schema", script(tenant, plan)).await.map_err(|failure| {
         // The schema or the role stands there without a tenant: another installation of the cluster has it.
         match failure.sqlstate() {
-            Some("42P06" | "42710") => TenancyError::SlugTaken,
+            Some("42P06" | "42710") => TenancyError::NameTaken,
             _ => TenancyError::Database(failure.failure),
         }
     })?;

@@ -36,14 +36,15 @@ pub fn day(text: &str) -> Result<NaiveDate, DayError> {
     text.parse().ok().filter(|day| is_common(*day)).ok_or(DayError)
 }
 
-/// Reads an instant with its offset; both its own date and that in UTC are in the years 0001 to 9999.
+/// Reads an instant with its offset; both its own date and that in UTC are in the years 0001 to 9999, and its second
+/// is none of 60: a leap second has no place of its own in PostgreSQL.
 ///
 /// # Errors
 /// [`InstantError`].
 pub fn instant(text: &str) -> Result<DateTime<FixedOffset>, InstantError> {
     let instant = DateTime::parse_from_rfc3339(text).map_err(|_| InstantError)?;
     let common = is_common(instant.naive_local().date()) && is_common(instant.naive_utc().date());
-    if common { Ok(instant) } else { Err(InstantError) }
+    if common && instant.timestamp_subsec_nanos() < 1_000_000_000 { Ok(instant) } else { Err(InstantError) }
 }
 
 /// Reads an optional date, for serde's `deserialize_with`.
@@ -146,6 +147,7 @@ mod tests {
             "0000-12-31T23:59:59Z",
             "0001-01-01T00:00:00+14:00",
             "9999-12-31T23:59:59-01:00",
+            "2026-12-31T23:59:60Z",
             "10000-01-01T00:00:00Z",
             "+262142-12-31T23:59:59Z",
             "-0001-01-01T00:00:00Z",

@@ -9,7 +9,7 @@ use std::{
 use comfy_table::{ContentArrangement, Table, presets};
 use serde::Serialize;
 
-use crate::said::Said;
+use crate::{config::ConfigError, said::Said};
 
 /// How many columns a terminal is taken to have that does not know.
 const FALLBACK_WIDTH: u16 = 120;
@@ -49,7 +49,8 @@ impl Failed {
 impl<E: Into<anyhow::Error>> From<E> for Failed {
     fn from(error: E) -> Self {
         let error = error.into();
-        let is_usage = error.downcast_ref::<Said>().is_some_and(|said| said.is_usage);
+        let is_usage = error.downcast_ref::<Said>().is_some_and(|said| said.is_usage)
+            || error.downcast_ref::<ConfigError>().is_some();
         Self { code: if is_usage { 2 } else { 1 }, error }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{fmt::Display, ops::RangeInclusive, time::Duration};
 
+use clinicx_identity::{EmailAddress, Password, Passwords};
+
 use super::{Config, ConfigError, Profile};
 
 /// More connections than any PostgreSQL serves well.
@@ -27,11 +29,11 @@ impl Config {
         Ok(())
     }
 
-    /// Checks that the first operator has both an address and a password, or neither: with one of them alone nobody
-    /// would be made, and nobody could tell why.
+    /// Checks that the first operator has both an address and a password, or neither, and that an account could have
+    /// them: with one of them alone nobody would be made, and nobody could tell why.
     ///
     /// # Errors
-    /// [`ConfigError::Unfit`], with the half that is missing.
+    /// [`ConfigError::Unfit`], with the half that is missing or wrong.
     pub fn check_bootstrap(&self) -> Result<(), ConfigError> {
         match (&self.bootstrap.email, &self.bootstrap.password) {
             (Some(_), None) => {
@@ -40,7 +42,13 @@ impl Config {
             (None, Some(_)) => {
                 Err(unfit("bootstrap.password is set and bootstrap.email is not; set both or none"))
             }
-            _ => Ok(()),
+            (Some(email), Some(password)) => {
+                let email =
+                    EmailAddress::parse(email).map_err(|error| unfit(format!("bootstrap.email {error}")))?;
+                Passwords::check(&Password::new(password.expose()), &email)
+                    .map_err(|error| unfit(format!("bootstrap.password {}", error.detail)))
+            }
+            (None, None) => Ok(()),
         }
     }
 

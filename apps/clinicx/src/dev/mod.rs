@@ -11,7 +11,7 @@ pub(crate) mod postgres;
 
 use std::path::Path;
 
-use clinicx_identity::{IdentityScope, NewAccount, Password, membership, user};
+use clinicx_identity::{Bootstrap, IdentityScope, NewAccount, Password, membership, user};
 use clinicx_persistence::{Failure, TenantScope};
 use clinicx_tenancy::{PlatformScope, Tenant, TenantDraft, registry};
 use clinicx_types::{
@@ -41,12 +41,12 @@ const DEMO_OPERATOR: &str = "operator@clinicx.example";
 /// # Errors
 /// One line that says what is missing and how to get it, or who runs in the folder already.
 pub(crate) async fn run(mut config: Config, output: &Output) -> anyhow::Result<()> {
-    let log_in = operator(&mut config);
+    let shown = operator(&mut config);
     config.check_serving()?;
     foreign::refuse(&config).await?;
     if config.database.url.is_some() {
         check_ports(&config.http)?;
-        return serve(config, &log_in, output, Signals::listen()?, None).await;
+        return serve(config, shown, output, Signals::listen()?, None).await;
     }
     let state_dir = config.state_dir.0.clone();
     // Who runs here already may be the one that has the port; and no folder is made for a start that is refused.
@@ -57,7 +57,7 @@ pub(crate) async fn run(mut config: Config, output: &Output) -> anyhow::Result<(
     let mut server = postgres::start(&mut config, &mut signals, output).await?;
     let data = server.folder().to_owned();
     let served = tokio::select! {
-        served = serve(config, &log_in, output, signals, Some(&mut claim)) => {
+        served = serve(config, shown, output, signals, Some(&mut claim)) => {
             served.map_err(|error| without_its_keys(error, &data, &state_dir))
         }
         gone = postgres::ended(&mut server) => Err(gone),
@@ -66,14 +66,44 @@ pub(crate) async fn run(mut config: Config, output: &Output) -> anyhow::Result<(
     served.and(stopped)
 }
 
-/// Gives the demo's operator what is not configured, and returns how that one logs in, as it is shown.
-fn operator(config: &mut Config) -> String {
+/// Gives the demo's operator what is not configured, and tells how its password is shown.
+fn operator(config: &mut Config) -> &'static str {
     let bootstrap = &mut config.bootstrap;
-    let email = bootstrap.email.get_or_insert_with(|| DEMO_OPERATOR.to_owned());
+    bootstrap.email.get_or_insert_with(|| DEMO_OPERATOR.to_owned());
     let shown = if bootstrap.password.is_some() { "(the configured password)" } else { DEMO_PASSWORD };
-    let log_in = format!("{email}  {shown}");
     bootstrap.password.get_or_insert_with(|| Secret::new(DEMO_PASSWORD));
-    log_in
+    shown
+}
+
+/// Makes the operator, or finds it from an earlier start, and tells how it logs in.
+///
+/// # Errors
+/// The account of the configured address is no operator's.
+async fn operators_log_in(platform: &Platform, shown: &'static str) -> anyhow::Result<LogIn> {
+    let configured = &platform.config.bootstrap;
+    let email = configured.email.clone().unwrap_or_default();
+    let password = match platform.bootstrap().await? {
+        Some(Bootstrap::NotAnOperator(_)) => anyhow::bail!(
+            "bootstrap.email is the address of an account that is no operator; name another, or run `clinicx user create \
+             --operator`"
+        ),
+        Some(Bootstrap::Present(user)) => {
+            let password =
+                Password::new(configured.password.as_ref().map(Secret::expose).unwrap_or_default());
+            let is_known = platform.identity.is_password_of(user, &password).await.map_err(said)?;
+            if is_known { shown } else { "(the password that it was made with, or has been given since)" }
+        }
+        _ => shown,
+    };
+    Ok(LogIn { email, password })
+}
+
+/// How somebody logs in.
+#[derive(serde::Serialize)]
+struct LogIn {
+    email: String,
+    /// As it is shown: a configured one is not.
+    password: &'static str,
 }
 
 /// Says what to do about a database of the demo whose keys are gone: its folder need not be in the one of the keys.
@@ -93,13 +123,13 @@ fn without_its_keys(error: anyhow::Error, data: &Path, state_dir: &Path) -> anyh
 /// Serves until a signal; with a claim on the folder from the embedded server.
 async fn serve(
     config: Config,
-    log_in: &str,
+    shown: &'static str,
     output: &Output,
     mut signals: Signals,
     claim: Option<&mut Claim>,
 ) -> anyhow::Result<()> {
-    let service = tokio::select! {
-        service = prepare(&config, output) => service?,
+    let (service, log_in) = tokio::select! {
+        prepared = prepare(&config, shown, output) => prepared?,
         () = signals.next() => anyhow::bail!("ended before the demo clinics were complete; start again to go on"),
     };
     let base = format!("http://{}", service.address());
@@ -109,12 +139,12 @@ async fn serve(
         claim.serves_at(&base);
         database = config.database.admin_url.as_ref().map(Secret::expose);
     }
-    announce(&base, database, (&config, log_in), output);
+    announce(&base, database, &log_in, output);
     service.run_until(signals).await
 }
 
 /// Makes what is not there yet, and listens.
-async fn prepare(config: &Config, output: &Output) -> anyhow::Result<Service> {
+async fn prepare(config: &Config, shown: &'static str, output: &Output) -> anyhow::Result<(Service, LogIn)> {
     let report = migrate::system_schema(config).await?;
     if !report.applied.is_empty() {
         output.progress(&format!("system schema: {} migrations applied", report.applied.len()));
@@ -123,7 +153,8 @@ async fn prepare(config: &Config, output: &Output) -> anyhow::Result<Service> {
     key_check::establish(platform.tenancy()?, &platform.data_keys).await?;
     key_check::adopt(platform.tenancy()?, &platform.data_keys).await?;
     demo_clinics(&platform, output).await?;
-    Service::on(platform).await
+    let log_in = operators_log_in(&platform, shown).await?;
+    Ok((Service::on(platform).await?, log_in))
 }
 
 /// Makes and fills the demo clinics that are not there yet.
@@ -211,13 +242,22 @@ fn address(name: &str, clinic: &DemoClinic) -> String {
     format!("{name}@{}.example", clinic.slug)
 }
 
-fn announce(base: &str, database: Option<&str>, (config, log_in): (&Config, &str), output: &Output) {
+fn announce(base: &str, database: Option<&str>, operator: &LogIn, output: &Output) {
+    let log_ins = |clinic: &DemoClinic| {
+        let names = std::iter::once("admin").chain(clinic.users.iter().map(|(name, ..)| *name));
+        let log_in = |name| LogIn { email: address(name, clinic), password: DEMO_PASSWORD };
+        names.map(log_in).collect::<Vec<_>>()
+    };
     if output.is_json() {
-        let operator = config.bootstrap.email.as_deref().unwrap_or_default();
         let tenants: Vec<_> = CLINICS.iter().map(|clinic| clinic.slug).collect();
-        return output.one(
-            &serde_json::json!({"url": base, "operator": operator, "tenants": tenants, "database": database}),
-        );
+        let of_tenants: serde_json::Map<_, _> = CLINICS
+            .iter()
+            .map(|clinic| (clinic.slug.to_owned(), serde_json::json!(log_ins(clinic))))
+            .collect();
+        return output.one(&serde_json::json!({
+            "url": base, "operator": operator.email, "tenants": tenants, "database": database,
+            "log_ins": {"operator": operator, "tenants": of_tenants},
+        }));
     }
     let mut lines = vec![
         String::new(),
@@ -226,11 +266,10 @@ fn announce(base: &str, database: Option<&str>, (config, log_in): (&Config, &str
         format!("  Health     {base}/readyz"),
     ];
     lines.extend(database.map(|url| format!("  Database   {url}")));
-    lines.extend([String::new(), format!("  operator   {log_in}")]);
+    lines.extend([String::new(), format!("  operator   {}  {}", operator.email, operator.password)]);
     for clinic in CLINICS {
-        let names = std::iter::once("admin").chain(clinic.users.iter().map(|(name, ..)| *name));
-        for name in names {
-            lines.push(format!("  {:<10} {}  {DEMO_PASSWORD}", clinic.slug, address(name, clinic)));
+        for LogIn { email, password } in log_ins(clinic) {
+            lines.push(format!("  {:<10} {email}  {password}", clinic.slug));
         }
     }
     lines.push(String::new());
@@ -249,17 +288,19 @@ mod tests {
 
     #[test]
     fn the_demos_operator_has_both_halves_of_a_log_in() {
-        let check = |email: Option<&str>, password: Option<&str>, shown: &str| {
+        let check = |email: Option<&str>, password: Option<&str>, expected: (&str, &str)| {
             let mut config = Config::default();
             config.bootstrap.email = email.map(str::to_owned);
             config.bootstrap.password = password.map(Secret::new);
-            assert_eq!(operator(&mut config), shown);
+            let shown = operator(&mut config);
+            assert_eq!((config.bootstrap.email.as_deref().unwrap(), shown), expected);
             config.check_bootstrap().unwrap();
             assert_eq!(config.bootstrap.password.unwrap().expose(), password.unwrap_or(DEMO_PASSWORD));
         };
-        check(None, None, "operator@clinicx.example  clinicx-demo-password");
-        check(Some("me@a.example"), None, "me@a.example  clinicx-demo-password");
-        check(None, Some("a long secret"), "operator@clinicx.example  (the configured password)");
-        check(Some("me@a.example"), Some("a long secret"), "me@a.example  (the configured password)");
+        let (demo, configured) = ("clinicx-demo-password", "(the configured password)");
+        check(None, None, ("operator@clinicx.example", demo));
+        check(Some("me@a.example"), None, ("me@a.example", demo));
+        check(None, Some("a long secret"), ("operator@clinicx.example", configured));
+        check(Some("me@a.example"), Some("a long secret"), ("me@a.example", configured));
     }
 }

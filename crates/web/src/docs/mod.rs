@@ -4,7 +4,7 @@ mod viewer;
 
 use actix_web::{
     HttpRequest,
-    http::{StatusCode, header},
+    http::header,
     web::{self, ServiceConfig},
 };
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -34,14 +34,9 @@ pub(crate) fn configure(kit: &Kit, config: &mut ServiceConfig) {
         reply.etag = Some(etag.clone());
         Ok(reply.with_header(header::CACHE_CONTROL, "no-cache"))
     });
-    page(kit, config, "/docs", |_, _| {
-        let reply = Reply::no_content().with_status(StatusCode::PERMANENT_REDIRECT);
-        Ok(reply.with_header(header::LOCATION, "/docs/"))
-    });
+    page(kit, config, "/docs", |request, _| Ok(of_the_page(viewer::file(request, "")?)));
     page(kit, config, "/docs/{file:.*}", |request, _| {
-        Ok(viewer::file(request, request.match_info().query("file"))?
-            .with_header(header::CACHE_CONTROL, "no-cache")
-            .with_header(header::CONTENT_SECURITY_POLICY, PAGE_POLICY))
+        Ok(of_the_page(viewer::file(request, request.match_info().query("file"))?))
     });
     page(kit, config, "/problems/{code}", |request, kit| {
         let code = request.match_info().query("code");
@@ -54,6 +49,12 @@ pub(crate) fn configure(kit: &Kit, config: &mut ServiceConfig) {
             .with_header(header::CONTENT_LANGUAGE, language.tag())
             .with_header(header::VARY, header::ACCEPT_LANGUAGE.as_str()))
     });
+}
+
+fn of_the_page(reply: Reply) -> Reply {
+    reply
+        .with_header(header::CACHE_CONTROL, "no-cache")
+        .with_header(header::CONTENT_SECURITY_POLICY, PAGE_POLICY)
 }
 
 fn page<F>(kit: &Kit, config: &mut ServiceConfig, path: &str, answer: F)

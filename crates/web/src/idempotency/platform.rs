@@ -21,6 +21,10 @@ use crate::{context::Cx, deliver::Rendered, error::ApiError, kit::Kit, reply::Re
 const LEASE_S: i64 = 30;
 /// How often a sign of life is given.
 const RENEWAL: Duration = Duration::from_secs(10);
+/// How often the end of a key's work is written at most.
+const CLOSING_TRIES: u32 = 4;
+/// How long to wait before it is written again.
+const CLOSING_PAUSE: Duration = Duration::from_millis(250);
 /// How many expired rows one statement of a sweep removes.
 const SWEEP_BATCH: u64 = 1000;
 
@@ -53,13 +57,26 @@ where
         None => Ok(release(id)),
     };
     let closed = match closing {
-        Ok(statement) => store.execute(statement).await.map_err(|error| ApiError::database(&error)),
+        Ok(statement) => close(&store, &statement).await,
         Err(error) => Err(error),
     };
     if let Err(cause) = closed {
         tracing::warn!(error.code = cause.code(), "an answer could not be kept for its idempotency key");
     }
     outcome
+}
+
+/// Writes how a key's work ended; again when its connection was lost, as the work is done and can't be repeated.
+async fn close(store: &SystemConnection, statement: &Statement) -> Result<(), ApiError> {
+    let mut tries_left = CLOSING_TRIES;
+    loop {
+        tries_left -= 1;
+        match store.execute(statement.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(error) if tries_left == 0 => return Err(ApiError::database(&error)),
+            Err(_) => tokio::time::sleep(CLOSING_PAUSE).await,
+        }
+    }
 }
 
 /// Returns the answer that a key has already, without taking the key.
