@@ -16,6 +16,7 @@ pub mod configuration;
 pub mod draft;
 mod enabling;
 pub mod error;
+pub mod exec;
 pub mod feature_flag;
 mod kept;
 mod lifecycle;

@@ -4,6 +4,7 @@ pub mod audit;
 pub mod config;
 pub mod dev;
 pub mod doctor;
+pub mod exec;
 pub mod flag;
 pub mod fleet;
 pub mod keys;

@@ -8,7 +8,7 @@ use clinicx_tenancy::{
 };
 use clinicx_types::name::TenantSlug;
 
-use super::{Failed, Outcome, Output};
+use super::{Failed, Outcome, Output, exec};
 use crate::{
     config::Config, key_check, provision, routes::platform_tenants::TenantBody, said::said, wiring::Platform,
 };
@@ -31,6 +31,14 @@ pub enum TenantCommand {
     Show {
         /// The slug
         slug: TenantSlug,
+    },
+    /// Run a query, or a script, in a tenant, as its own role
+    Exec {
+        /// The slug
+        slug: TenantSlug,
+        /// What is run
+        #[command(flatten)]
+        args: Box<exec::ExecArgs>,
     },
     /// Stop serving a tenant; its role loses the schema at once
     Suspend {
@@ -105,6 +113,12 @@ pub struct CreateArgs {
 /// # Errors
 /// The input is wrong, the tenant's state does not allow it, or the database refuses.
 pub async fn run(config: Config, command: TenantCommand, output: &Output) -> Result<Outcome, Failed> {
+    let command = match command {
+        TenantCommand::Exec { slug, args } => {
+            return exec::run(&config, exec::Among::One(slug), *args, output).await;
+        }
+        command => command,
+    };
     let platform = Platform::open_current(&config).await?;
     let done = carry_out(&platform, command, output).await;
     platform.close().await;
@@ -129,6 +143,8 @@ async fn carry_out(platform: &Platform, command: TenantCommand, output: &Output)
         TenantCommand::List { status, q } => {
             return list(platform, TenantFilter { status, q, cluster: None }, output).await;
         }
+        // Carried out before the platform was opened: it opens one with its own limits.
+        TenantCommand::Exec { .. } => return Ok(Outcome::Done),
         TenantCommand::Show { slug } => registry::get_by_slug(&platform.app, &slug).await.map_err(said)?,
         TenantCommand::Suspend { slug } => tenancy()?.suspend(&slug, None, &scope).await.map_err(said)?,
         TenantCommand::Resume { slug } => tenancy()?.resume(&slug, None, &scope).await.map_err(said)?,

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use clinicx_migration::tenant::Limits;
 use clinicx_types::name::TenantSlug;
 
-use super::{Failed, Outcome, Output};
+use super::{Failed, Outcome, Output, exec};
 use crate::config::Config;
 
 /// What can be done with the fleet.
@@ -32,6 +32,15 @@ pub enum FleetCommand {
         /// Only this tenant; may be repeated
         #[arg(long = "tenant", value_name = "SLUG")]
         only: Vec<TenantSlug>,
+    },
+    /// Run a query, or a script, in all active tenants or in some, each as its own role
+    Exec {
+        /// Only this tenant; may be repeated
+        #[arg(long = "tenant", value_name = "SLUG")]
+        only: Vec<TenantSlug>,
+        /// What is run
+        #[command(flatten)]
+        args: Box<exec::ExecArgs>,
     },
     /// Put a tenant into a ring: canary goes first, early with the first 5 %, general with the rest
     Ring {
@@ -65,6 +74,10 @@ pub async fn run(config: Config, command: FleetCommand, output: &Output) -> Resu
         FleetCommand::Migrate(args) => migrate::run(&config, &args, output).await,
         FleetCommand::Status { check, all } => status::run(&config, check, all, output).await,
         FleetCommand::Drift { only } => drift::run(&config, &only, output).await,
+        FleetCommand::Exec { only, args } => {
+            let among = if only.is_empty() { exec::Among::All } else { exec::Among::Some(only) };
+            exec::run(&config, among, *args, output).await
+        }
         FleetCommand::Ring { slug, ring } => rollout::put(&config, &slug, ring, output).await,
         FleetCommand::Pin { slug, at } => rollout::pin(&config, &slug, at, output).await,
         FleetCommand::Unpin { slug } => rollout::unpin(&config, &slug, output).await,
