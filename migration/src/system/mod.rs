@@ -20,6 +20,7 @@ mod sealed_audit;
 mod tenant_keys;
 mod truncate_guard;
 mod unset_flags;
+mod watching;
 
 pub use migrator::{LEDGER, Report, SystemMigrationError, SystemMigrator, migrate, pending};
 pub use roles::{RoleNames, SystemRole};
@@ -53,5 +54,6 @@ const LIST: &[SystemMigration] = &[
     tenant_keys::DESTRUCTION,
     jobs::MIGRATION,
     fleet_migrations::MIGRATION,
+    watching::MIGRATION,
     audit::BACKUP_READS,
 ];

@@ -29,6 +29,7 @@ mod contract;
 mod dental;
 mod dev;
 mod document;
+mod exec;
 mod fiscal_year;
 mod fleet;
 mod housekeeping;

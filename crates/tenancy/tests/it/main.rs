@@ -3,6 +3,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests make their own ids and read the machine's clock")]
 #![expect(clippy::unwrap_used, reason = "what a test can't do without has failed")]
 
+mod exec;
 mod keyring;
 mod lifecycle;
 mod provisioning;
