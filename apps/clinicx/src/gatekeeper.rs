@@ -1,6 +1,6 @@
 //! Answers the HTTP kit's questions about callers and tenants.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use actix_web::http::StatusCode;
 use async_trait::async_trait;
@@ -11,6 +11,7 @@ use clinicx_persistence::TenantConnection;
 use clinicx_tenancy::{
     TenancyError, Tenant,
     configuration::{MAINTENANCE_MESSAGE, MAINTENANCE_RETRY_AFTER, READ_ONLY},
+    watch::traffic::Answer,
 };
 use clinicx_types::id::TenantId;
 use clinicx_web::{
@@ -73,6 +74,15 @@ fn limits(own: &clinicx_tenancy::TenantLimits) -> TenantLimits {
 
 #[async_trait]
 impl Gatekeeper for Gate {
+    fn answered(&self, tenant: TenantId, status: StatusCode, took: Duration) {
+        let answer = match status.as_u16() {
+            500.. => Answer::Failed,
+            400.. => Answer::Refused,
+            _ => Answer::Good,
+        };
+        self.platform.traffic.count(tenant, answer, took);
+    }
+
     async fn authenticate(&self, token: &str, origin: RequestOrigin) -> Result<Caller, ApiError> {
         let origin = Origin { request_id: origin.request_id, source: origin.source };
         let found = self.platform.identity.authenticate(token, &origin).await;

@@ -8,7 +8,7 @@ use clinicx_types::clock::{IdSource, RandomIds};
 use clinicx_web::Kit;
 use serde::Serialize;
 
-use crate::{charging, sweeper, wiring::Platform};
+use crate::{charging, sweeper, watch::Watch, wiring::Platform};
 
 /// Returns the kinds and schedules: this application's own, and those of what it was extended with.
 ///
@@ -19,11 +19,15 @@ pub fn set(platform: &Platform, kit: &Kit) -> anyhow::Result<JobSet> {
     let mut set = JobSet::new()
         .kind(Retention { keep })?
         .kind(ExpireHolds(platform.clone()))?
+        .kind(Watch::new(platform))?
         .kind(charging::HandOver)?
         .kind(RemoveExpired { platform: platform.clone(), kit: kit.clone() })?
         .schedule(Schedule::new::<ExpireHolds>("appointments.expire_holds", "*/5 * * * *", Tz::UTC, &())?)?
         .schedule(Schedule::new::<RemoveExpired>("platform.remove_expired", "7 * * * *", Tz::UTC, &())?)?
         .schedule(Schedule::new::<Retention>("jobs.retention", "37 * * * *", Tz::UTC, &())?)?;
+    if let Some(expression) = platform.config.watch.expression() {
+        set = set.schedule(Schedule::new::<Watch>("tenants.watch", expression, Tz::UTC, &())?)?;
+    }
     for extension in platform.config.extensions.iter() {
         set = (extension.jobs)(platform, set)?;
     }

@@ -18,7 +18,7 @@ use crate::{
     config::{Config, HttpConfig},
     jobs, mail, modules,
     routes::health::PROMETHEUS,
-    sealing, transport,
+    sealing, transport, watch,
     wiring::Platform,
 };
 
@@ -33,6 +33,7 @@ pub struct Service {
     figures: JoinHandle<()>,
     runner: Option<JoinHandle<()>>,
     postman: JoinHandle<()>,
+    counting: JoinHandle<()>,
     sealer: Option<JoinHandle<()>>,
     kit: clinicx_web::Kit,
     platform: Platform,
@@ -83,6 +84,7 @@ impl Service {
             tokio::spawn(async move { runner.run(stopping).await })
         });
         let postman = tokio::spawn(mail::relay(platform.clone(), mailer));
+        let counting = tokio::spawn(watch::keep_counting(platform.clone()));
         let sealer = match platform.tenancy() {
             Ok(tenancy) => {
                 let every = platform.config.audit.seal_every;
@@ -101,6 +103,7 @@ impl Service {
             figures,
             runner,
             postman,
+            counting,
             sealer,
             kit,
             platform,
@@ -140,6 +143,8 @@ impl Service {
         self.kit.finish().await;
         self.figures.abort();
         self.postman.abort();
+        self.counting.abort();
+        watch::write_counts(&self.platform).await;
         if let Some(runner) = self.runner {
             // A defect in it keeps nothing else from ending.
             let _ended = runner.await;

@@ -16,7 +16,7 @@ use clinicx_migration::{
 use clinicx_persistence::{Cluster, ClusterOptions, ConnectError, PoolOptions, SystemConnection, Timeouts};
 use clinicx_tenancy::{
     ClusterEntry, Configurations, FeatureFlags, ModuleRegistry, PlatformScope, Resolver, Tenancy,
-    TenancyOptions,
+    TenancyOptions, watch::Traffic,
 };
 use clinicx_types::{
     clock::{RandomIds, SystemClock},
@@ -77,6 +77,8 @@ pub struct Platform {
     pub token_key: [u8; keys::KEY_BYTES],
     /// Renders the metrics.
     pub metrics: PrometheusHandle,
+    /// The requests of each tenant since they were last written down.
+    pub traffic: Traffic,
     /// Cancelled when the service begins to stop, for what would go on otherwise.
     pub stopping: CancellationToken,
     tenancy: Option<Tenancy>,
@@ -162,6 +164,7 @@ impl Platform {
             app,
             token_key,
             metrics: metrics_handle()?,
+            traffic: Traffic::new(config.watch.slow_request),
             stopping: CancellationToken::new(),
             tenancy,
         })

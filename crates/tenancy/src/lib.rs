@@ -30,6 +30,7 @@ pub mod rotation;
 pub mod scope;
 pub mod service;
 pub mod tenant;
+pub mod watch;
 
 pub use configuration::Configurations;
 pub use draft::{NewTenant, TenantDraft, TenantPatch};

@@ -11,7 +11,11 @@ use actix_web::{
     http::{Method, StatusCode},
 };
 use clinicx_persistence::TenantScope;
-use clinicx_types::{id::RequestId, lang::Language, name::TenantSlug};
+use clinicx_types::{
+    id::{RequestId, TenantId},
+    lang::Language,
+    name::TenantSlug,
+};
 
 use crate::{
     api::Checked,
@@ -31,6 +35,8 @@ pub(crate) struct Seen {
     pub(crate) source: Option<IpAddr>,
     /// Who asks, as soon as that is known.
     pub(crate) caller: OnceLock<Caller>,
+    /// Whose request it is, as soon as that is known.
+    pub(crate) tenant: OnceLock<TenantId>,
     /// What the tenant has left of its rate, once that is known.
     pub(crate) standing: Cell<Option<Standing>>,
 }
@@ -42,6 +48,7 @@ impl Seen {
             language: headers::language(request),
             source: headers::source(request, &kit.options().trusted_proxies),
             caller: OnceLock::new(),
+            tenant: OnceLock::new(),
             standing: Cell::new(None),
         }
     }
@@ -119,6 +126,7 @@ impl Gate<'_> {
         };
         // A denial counts too, since it leaves an audit row; what is throttled leaves none.
         if let Some(entry) = &entry {
+            let _already = self.seen.tenant.set(entry.id);
             self.count_tenant(entry)?;
         }
         let agrees = match claim {

@@ -1,7 +1,8 @@
 //! What the kit asks of identity and tenancy, so that it depends on neither.
 
-use std::{collections::BTreeSet, net::IpAddr, sync::Arc};
+use std::{collections::BTreeSet, net::IpAddr, sync::Arc, time::Duration};
 
+use actix_web::http::StatusCode;
 use async_trait::async_trait;
 use clinicx_keys::FieldCipher;
 use clinicx_persistence::{Actor, TenantConnection, TenantTarget};
@@ -140,6 +141,11 @@ pub trait Gatekeeper: Send + Sync + 'static {
 
     /// Forgets what is cached of a tenant: the database has just refused it as fenced or moved.
     async fn invalidate(&self, id: TenantId);
+
+    /// Is told of each answer to a request of a tenant, and how long it took; for counting.
+    fn answered(&self, tenant: TenantId, status: StatusCode, took: Duration) {
+        let _ = (tenant, status, took);
+    }
 
     /// Leaves the audit row of a 403 that a known caller is about to get, and returns when it may be given. The kit
     /// calls it once for each, wherever the refusal was made.

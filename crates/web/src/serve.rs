@@ -144,6 +144,9 @@ fn finish(
         }
     };
     telemetry::answered(operation, request.method(), rendered.status, duration);
+    if let Some(tenant) = seen.tenant.get() {
+        kit.gatekeeper().answered(*tenant, rendered.status, duration);
+    }
     let mut rendered = if *request.method() == Method::HEAD { rendered.without_flow() } else { rendered };
     rendered.headers.extend(seen.standing.get().map(headers::rate_limit).into_iter().flatten());
     rendered.into_response(seen.request_id, &headers_for(kit, request))

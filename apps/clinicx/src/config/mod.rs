@@ -9,6 +9,7 @@ mod load;
 mod mail;
 mod oidc;
 mod secret;
+mod watch;
 
 use std::{net::IpAddr, path::PathBuf, time::Duration};
 
@@ -25,6 +26,7 @@ pub use load::{ConfigError, load};
 pub use mail::{MailConfig, MailSender, SmtpConfig, SmtpEncryption};
 pub use oidc::{OidcConfig, OidcOperator, OidcRoles};
 pub use secret::Secret;
+pub use watch::{AlertConfig, WatchConfig};
 
 /// The whole configuration. Defaults stand here; a file, the environment and flags override them in that order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -54,6 +56,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// Background work.
     pub jobs: JobsConfig,
+    /// Watching the tenants.
+    pub watch: WatchConfig,
     /// Logs.
     pub log: LogConfig,
     /// What the program brings besides; nothing that a file could say.

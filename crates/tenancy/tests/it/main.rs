@@ -11,6 +11,7 @@ mod registry;
 mod resolver;
 mod setting;
 mod validation;
+mod watch;
 
 use clinicx_tenancy::{NewTenant, PlatformScope, Tenancy, TenantDraft};
 use clinicx_testing::{TestDatabase, database, tenant::unique_slug};

@@ -35,9 +35,9 @@ const MAX_REASON: usize = 500;
 
 /// What is run, and how much of it.
 #[derive(Debug, Args)]
-#[group(id = "what", required = true, multiple = false, args = ["query", "script"])]
 pub struct ExecArgs {
     /// One query, which reads only; - reads it from the standard input
+    #[arg(required_unless_present = "script", conflicts_with = "script")]
     query: Option<String>,
     /// Run this file instead, which changes data: one transaction for each tenant, as its role; - is the standard input
     #[arg(long, value_name = "FILE")]

@@ -2,6 +2,7 @@
 
 mod drift;
 mod dry_run;
+mod health;
 pub(super) mod migrate;
 mod rollout;
 mod status;
@@ -42,6 +43,18 @@ pub enum FleetCommand {
         #[command(flatten)]
         args: Box<exec::ExecArgs>,
     },
+    /// Show how the tenants are: size, rows, activity, how far behind, errors, alerts
+    Health {
+        /// Look at all schemas first, instead of showing what the last look has seen
+        #[arg(long)]
+        look: bool,
+    },
+    /// Show the alerts that are open
+    Alerts {
+        /// Also those that are over
+        #[arg(long)]
+        all: bool,
+    },
     /// Put a tenant into a ring: canary goes first, early with the first 5 %, general with the rest
     Ring {
         /// The slug
@@ -78,6 +91,8 @@ pub async fn run(config: Config, command: FleetCommand, output: &Output) -> Resu
             let among = if only.is_empty() { exec::Among::All } else { exec::Among::Some(only) };
             exec::run(&config, among, *args, output).await
         }
+        FleetCommand::Health { look } => health::run(&config, look, output).await,
+        FleetCommand::Alerts { all } => health::alerts(&config, all, output).await,
         FleetCommand::Ring { slug, ring } => rollout::put(&config, &slug, ring, output).await,
         FleetCommand::Pin { slug, at } => rollout::pin(&config, &slug, at, output).await,
         FleetCommand::Unpin { slug } => rollout::unpin(&config, &slug, output).await,
