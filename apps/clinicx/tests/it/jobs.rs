@@ -223,7 +223,13 @@ async fn what_is_due_is_done() {
         .fetch_all(&mut database)
         .await
         .unwrap();
-    let known = ["appointments.expire_holds", "jobs.retention", "platform.remove_expired", "test.yearly"];
+    let known = [
+        "appointments.expire_holds",
+        "jobs.retention",
+        "platform.remove_expired",
+        "tenants.watch",
+        "test.yearly",
+    ];
     assert_eq!(names, known);
     sqlx::query(
         "UPDATE public.job_schedules SET next_run = now() - interval '1 day' WHERE name <> 'test.yearly'",

@@ -57,5 +57,6 @@ mod totp;
 mod unaudited;
 mod users;
 mod vault;
+mod watch;
 mod writing;
 mod wrong_start;

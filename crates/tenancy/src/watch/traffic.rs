@@ -153,7 +153,8 @@ mod tests {
         let taken = Taken { counts: std::mem::take(&mut *traffic.lock()), back: &traffic };
         traffic.count(other, Answer::Good, Duration::ZERO);
         drop(taken);
-        assert_eq!(traffic.lock()[&one], expected);
-        assert_eq!((traffic.lock()[&other].requests, traffic.lock()[&other].refused), (2, 1));
+        let counts = traffic.lock();
+        assert_eq!(counts[&one], expected);
+        assert_eq!((counts[&other].requests, counts[&other].refused), (2, 1));
     }
 }

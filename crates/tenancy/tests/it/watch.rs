@@ -173,12 +173,13 @@ async fn alerts_open_with_their_rule_and_close_with_it() {
     ];
     assert_eq!(judge().await, expected);
     assert_eq!(judge().await, expected, "they stay open, and are not opened twice");
-    let page = PageRequest { count: true, ..PageRequest::first(2).unwrap() };
+    let mut page = PageRequest::first(2).unwrap();
+    page.count = true;
     let open = AlertFilter { is_open: Some(true), ..AlertFilter::default() };
     let first = store::list(app, &open, &page).await.unwrap();
     assert_eq!((first.items.len(), first.total), (2, Some(3)));
-    let rest = PageRequest { after: first.next, ..page };
-    assert_eq!(store::list(app, &open, &rest).await.unwrap().items.len(), 1);
+    page.after = first.next;
+    assert_eq!(store::list(app, &open, &page).await.unwrap().items.len(), 1);
     let growing = AlertFilter { code: Some(AlertCode::SchemaGrowing), tenant: Some(id), ..open };
     let growing = store::list(app, &growing, &PageRequest::default()).await.unwrap().items;
     assert!(growing[0].value.unwrap() > 800.0 && growing[0].threshold == Some(50.0), "{growing:?}");

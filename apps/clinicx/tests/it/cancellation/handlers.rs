@@ -252,6 +252,9 @@ impl Bench {
             "list_own_feature_flags" => bearing(request, &self.administrator),
             "list_platform_audit_logs"
             | "get_fleet_status"
+            | "list_tenant_health"
+            | "get_tenant_health"
+            | "list_alerts"
             | "list_configurations"
             | "get_configuration"
             | "unset_configuration"
