@@ -8,7 +8,7 @@ use clinicx_types::clock::{IdSource, RandomIds};
 use clinicx_web::Kit;
 use serde::Serialize;
 
-use crate::{charging, sweeper, watch::Watch, wiring::Platform};
+use crate::{charging, maintenance::Maintain, sweeper, watch::Watch, wiring::Platform};
 
 /// Returns the kinds and schedules: this application's own, and those of what it was extended with.
 ///
@@ -20,6 +20,7 @@ pub fn set(platform: &Platform, kit: &Kit) -> anyhow::Result<JobSet> {
         .kind(Retention { keep })?
         .kind(ExpireHolds(platform.clone()))?
         .kind(Watch::new(platform))?
+        .kind(Maintain::new(platform))?
         .kind(charging::HandOver)?
         .kind(RemoveExpired { platform: platform.clone(), kit: kit.clone() })?
         .schedule(Schedule::new::<ExpireHolds>("appointments.expire_holds", "*/5 * * * *", Tz::UTC, &())?)?
@@ -27,6 +28,11 @@ pub fn set(platform: &Platform, kit: &Kit) -> anyhow::Result<JobSet> {
         .schedule(Schedule::new::<Retention>("jobs.retention", "37 * * * *", Tz::UTC, &())?)?;
     if let Some(expression) = platform.config.watch.expression() {
         set = set.schedule(Schedule::new::<Watch>("tenants.watch", expression, Tz::UTC, &())?)?;
+    }
+    let maintenance = &platform.config.maintenance;
+    if let Some(expression) = maintenance.expression() {
+        let zone = maintenance.zone().map_err(anyhow::Error::msg)?;
+        set = set.schedule(Schedule::new::<Maintain>("tenants.maintain", expression, zone, &())?)?;
     }
     for extension in platform.config.extensions.iter() {
         set = (extension.jobs)(platform, set)?;

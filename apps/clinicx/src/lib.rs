@@ -18,6 +18,7 @@ pub mod key_check;
 pub mod keys;
 pub mod logins;
 pub mod mail;
+pub mod maintenance;
 pub mod modules;
 pub mod observability;
 pub mod program;

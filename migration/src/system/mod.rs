@@ -11,6 +11,7 @@ pub(crate) mod functions;
 mod idempotency;
 mod identity;
 mod jobs;
+mod maintenance;
 mod migrator;
 mod oidc;
 mod registry;
@@ -55,5 +56,6 @@ const LIST: &[SystemMigration] = &[
     jobs::MIGRATION,
     fleet_migrations::MIGRATION,
     watching::MIGRATION,
+    maintenance::MIGRATION,
     audit::BACKUP_READS,
 ];

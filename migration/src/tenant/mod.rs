@@ -14,6 +14,7 @@ pub mod fences;
 pub mod fleet;
 pub mod ledger;
 pub mod limits;
+pub mod maintain;
 pub mod outside;
 pub mod plan;
 pub mod render;

@@ -20,6 +20,7 @@ mod functions;
 mod kills;
 mod ledger;
 mod lint;
+mod maintain;
 mod mending;
 mod poisoned;
 mod roles;

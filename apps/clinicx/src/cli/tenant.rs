@@ -8,7 +8,7 @@ use clinicx_tenancy::{
 };
 use clinicx_types::name::TenantSlug;
 
-use super::{Failed, Outcome, Output, exec};
+use super::{Failed, Outcome, Output, exec, fleet::maintain};
 use crate::{
     config::Config, key_check, provision, routes::platform_tenants::TenantBody, said::said, wiring::Platform,
 };
@@ -39,6 +39,14 @@ pub enum TenantCommand {
         /// What is run
         #[command(flatten)]
         args: Box<exec::ExecArgs>,
+    },
+    /// Keep a tenant's tables up: analyze, vacuum, settings of autovacuum, bloated indexes
+    Maintain {
+        /// The slug
+        slug: TenantSlug,
+        /// What is done
+        #[command(flatten)]
+        args: maintain::MaintainArgs,
     },
     /// Stop serving a tenant; its role loses the schema at once
     Suspend {
@@ -117,6 +125,9 @@ pub async fn run(config: Config, command: TenantCommand, output: &Output) -> Res
         TenantCommand::Exec { slug, args } => {
             return exec::run(&config, exec::Among::One(slug), *args, output).await;
         }
+        TenantCommand::Maintain { slug, args } => {
+            return maintain::run(&config, &[slug], &args, output).await;
+        }
         command => command,
     };
     let platform = Platform::open_current(&config).await?;
@@ -143,8 +154,8 @@ async fn carry_out(platform: &Platform, command: TenantCommand, output: &Output)
         TenantCommand::List { status, q } => {
             return list(platform, TenantFilter { status, q, cluster: None }, output).await;
         }
-        // Carried out before the platform was opened: it opens one with its own limits.
-        TenantCommand::Exec { .. } => return Ok(Outcome::Done),
+        // Carried out before: they open the platform for themselves.
+        TenantCommand::Exec { .. } | TenantCommand::Maintain { .. } => return Ok(Outcome::Done),
         TenantCommand::Show { slug } => registry::get_by_slug(&platform.app, &slug).await.map_err(said)?,
         TenantCommand::Suspend { slug } => tenancy()?.suspend(&slug, None, &scope).await.map_err(said)?,
         TenantCommand::Resume { slug } => tenancy()?.resume(&slug, None, &scope).await.map_err(said)?,

@@ -23,6 +23,7 @@ impl Config {
         self.check_pools()?;
         self.check_jobs()?;
         self.watch.check().map_err(unfit)?;
+        self.maintenance.check().map_err(unfit)?;
         self.http.cors.policy().map_err(|error| unfit(format!("http.cors.origins: {error}")))?;
         if self.profile == Profile::Production && self.http.cors.allows_all() {
             return Err(unfit("http.cors.origins: * is not allowed in production; name the origins"));

@@ -7,6 +7,7 @@ mod keys;
 mod limits;
 mod load;
 mod mail;
+mod maintenance;
 mod oidc;
 mod secret;
 mod watch;
@@ -24,6 +25,7 @@ pub use keys::{KeyProviderKind, KeysConfig, VaultConfig};
 pub use limits::{LimitsConfig, RateConfig, TenantLimitsConfig};
 pub use load::{ConfigError, load};
 pub use mail::{MailConfig, MailSender, SmtpConfig, SmtpEncryption};
+pub use maintenance::MaintenanceConfig;
 pub use oidc::{OidcConfig, OidcOperator, OidcRoles};
 pub use secret::Secret;
 pub use watch::{AlertConfig, WatchConfig};
@@ -56,6 +58,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// Background work.
     pub jobs: JobsConfig,
+    /// The upkeep of the tenants' tables.
+    pub maintenance: MaintenanceConfig,
     /// Watching the tenants.
     pub watch: WatchConfig,
     /// Logs.

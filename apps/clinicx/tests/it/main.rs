@@ -39,6 +39,7 @@ mod key_rotation;
 mod keys;
 mod lifecycle;
 mod logging;
+mod maintain;
 mod metadata;
 mod odontogram;
 mod oidc;

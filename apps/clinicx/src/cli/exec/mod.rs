@@ -79,7 +79,8 @@ fn reason(text: &str) -> Result<String, String> {
     }
 }
 
-fn time(text: &str) -> Result<Duration, String> {
+/// Reads a length of time, from a millisecond to a day.
+pub(super) fn time(text: &str) -> Result<Duration, String> {
     let time = humantime_serde::re::humantime::parse_duration(text).map_err(|error| error.to_string())?;
     match (Duration::from_millis(1)..=Duration::from_secs(86_400)).contains(&time) {
         true => Ok(time),
@@ -87,7 +88,8 @@ fn time(text: &str) -> Result<Duration, String> {
     }
 }
 
-fn concurrency(text: &str) -> Result<NonZeroUsize, String> {
+/// Reads how many tenants at a time.
+pub(super) fn concurrency(text: &str) -> Result<NonZeroUsize, String> {
     let number: Option<NonZeroUsize> = text.parse().ok();
     number
         .filter(|number| number.get() <= MAX_CONCURRENCY)

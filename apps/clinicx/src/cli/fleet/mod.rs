@@ -3,6 +3,7 @@
 mod drift;
 mod dry_run;
 mod health;
+pub(super) mod maintain;
 pub(super) mod migrate;
 mod rollout;
 mod status;
@@ -55,6 +56,15 @@ pub enum FleetCommand {
         #[arg(long)]
         all: bool,
     },
+    /// Keep the tables up: analyze, vacuum, settings of autovacuum, bloated indexes
+    Maintain {
+        /// Only this tenant; may be repeated
+        #[arg(long = "tenant", value_name = "SLUG")]
+        only: Vec<TenantSlug>,
+        /// What is done
+        #[command(flatten)]
+        args: maintain::MaintainArgs,
+    },
     /// Put a tenant into a ring: canary goes first, early with the first 5 %, general with the rest
     Ring {
         /// The slug
@@ -93,6 +103,7 @@ pub async fn run(config: Config, command: FleetCommand, output: &Output) -> Resu
         }
         FleetCommand::Health { look } => health::run(&config, look, output).await,
         FleetCommand::Alerts { all } => health::alerts(&config, all, output).await,
+        FleetCommand::Maintain { only, args } => maintain::run(&config, &only, &args, output).await,
         FleetCommand::Ring { slug, ring } => rollout::put(&config, &slug, ring, output).await,
         FleetCommand::Pin { slug, at } => rollout::pin(&config, &slug, at, output).await,
         FleetCommand::Unpin { slug } => rollout::unpin(&config, &slug, output).await,
