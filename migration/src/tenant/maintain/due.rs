@@ -213,7 +213,7 @@ fn rebuild(place: &Place) -> String {
 /// or by the leanest of its kind in the fleet. PostgreSQL's own statistics of columns, which other estimates use, show
 /// nothing of tables behind row-level security.
 fn lean_bytes(index: &Index, fleet: &Baselines, own: &BTreeMap<String, f64>) -> Option<f64> {
-    let by_width = index.width.map(|width| real(width.max(1).div_ceil(8) * 8 + ENTRY_BYTES) / FILL);
+    let by_width = index.width.map(|width| real((width.max(1) + 7) / 8 * 8 + ENTRY_BYTES) / FILL);
     let by_fleet = fleet.get(&(index.table.clone(), index.name.clone())).copied();
     let per_row = own.get(&index.name).copied().or(match (by_width, by_fleet) {
         (Some(one), Some(other)) => Some(one.min(other)),

@@ -11,11 +11,11 @@ const LOOK: &str = "look at a schema";
 
 /// A table or index with its schema, quoted by PostgreSQL itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place(String);
+pub(super) struct Place(String);
 
 impl Place {
     /// Returns it as it stands in a statement.
-    pub fn quoted(&self) -> &str {
+    pub(super) fn quoted(&self) -> &str {
         &self.0
     }
 

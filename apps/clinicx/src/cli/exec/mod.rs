@@ -43,7 +43,7 @@ pub struct ExecArgs {
     #[arg(long, value_name = "FILE")]
     script: Option<PathBuf>,
     /// Run the script, say what it would change, and roll it back
-    #[arg(long, requires = "script")]
+    #[arg(long, conflicts_with = "query")]
     dry_run: bool,
     /// Do not ask before a script is run
     #[arg(long)]
