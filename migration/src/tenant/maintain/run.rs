@@ -25,6 +25,13 @@ use crate::{
 /// The advisory lock of whoever keeps the tables of a database up; its connection holds it.
 const LOCK: i64 = 0x636c_696e_6963_7806;
 
+/// What is remembered of tenants goes with them.
+const FORGET: &str = "\
+DELETE FROM public.tenant_maintenance AS m USING public.tenants AS t
+WHERE t.id = m.tenant_id AND t.status = 'purged';
+DELETE FROM public.tenant_index_baselines AS b USING public.tenants AS t
+WHERE t.id = b.tenant_id AND t.status = 'purged'";
+
 /// What is asked for.
 #[derive(Clone)]
 pub struct Asked {
@@ -126,6 +133,7 @@ pub async fn run(
     let mut guard = login.open().await?;
     if !asked.only_report {
         lock(&mut guard).await?;
+        guard.run("forget tenants that are no more", FORGET.to_owned()).await?;
     }
     let fleet = match asked.tasks.contains(&Task::Reindex) {
         true => Arc::new(look::baselines(&mut guard).await?),
