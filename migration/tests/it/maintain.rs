@@ -114,7 +114,7 @@ async fn what_is_due_is_done_once() {
     let bloated: i64 =
         sqlx::query_scalar(AssertSqlSafe(size.clone())).fetch_one(&mut superuser).await.unwrap();
     let rebuilt = run(&test, &asked(&[Task::Reindex])).await;
-    assert!(done(&rebuilt).contains(&(Task::Reindex, "pk_outbox")), "{rebuilt:?}");
+    assert!(done(&rebuilt).contains(&(Task::Reindex, "outbox_pkey")), "{rebuilt:?}");
     let lean: i64 = sqlx::query_scalar(AssertSqlSafe(size)).fetch_one(&mut superuser).await.unwrap();
     assert!(lean * 2 < bloated, "{lean} of {bloated}");
     assert_eq!(done(&run(&test, &asked(&[Task::Reindex])).await), []);
