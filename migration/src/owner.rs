@@ -5,8 +5,10 @@
 //! killed in the middle leaves nothing behind, because the server rolls back what has no COMMIT.
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use clinicx_persistence::SystemExecutor;
 use clinicx_types::name::RoleName;
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use sea_orm::{DbErr, FromQueryResult, QueryResult, RuntimeErr, Statement, sea_query::Values};
 use sea_query_sqlx::SqlxValues;
 use sqlx::{
@@ -171,6 +173,57 @@ impl OwnerTransaction {
             .map_err(|error| DatabaseFailure::new(action, error))
     }
 
+    /// Sends rows into a table: `statement` is a `COPY … FROM STDIN`, `rows` are pieces of what it reads. Returns how
+    /// many rows there were.
+    ///
+    /// # Errors
+    /// [`CopyError`]; the transaction is then to be rolled back or dropped.
+    pub async fn copy_in<E, S>(
+        &self,
+        action: &'static str,
+        statement: &str,
+        mut rows: S,
+    ) -> Result<u64, CopyError<E>>
+    where
+        S: Stream<Item = Result<Bytes, E>> + Unpin + Send,
+    {
+        let failed = |error| CopyError::Database(DatabaseFailure::new(action, error));
+        let mut connection = self.connection.lock().await;
+        let mut sink = connection.copy_in_raw(statement).await.map_err(failed)?;
+        while let Some(piece) = rows.next().await {
+            match piece {
+                Ok(bytes) => {
+                    sink.send(bytes).await.map_err(failed)?;
+                }
+                Err(error) => {
+                    // The transaction is over either way, and its end is what tells the server so.
+                    let _aborted = sink.abort("the source of the rows failed").await;
+                    return Err(CopyError::Source(error));
+                }
+            }
+        }
+        sink.finish().await.map_err(failed)
+    }
+
+    /// Reads rows from a table, piece by piece: `statement` is a `COPY … TO STDOUT`.
+    ///
+    /// # Errors
+    /// As [`OwnerTransaction::run`].
+    pub async fn copy_out(
+        &self,
+        action: &'static str,
+        statement: &str,
+        mut each: impl FnMut(&[u8]) + Send,
+    ) -> Result<(), DatabaseFailure> {
+        let failed = |error| DatabaseFailure::new(action, error);
+        let mut connection = self.connection.lock().await;
+        let mut rows = connection.copy_out_raw(statement).await.map_err(failed)?;
+        while let Some(piece) = rows.try_next().await.map_err(failed)? {
+            each(&piece);
+        }
+        Ok(())
+    }
+
     /// Commits and gives the connection back.
     ///
     /// # Errors
@@ -196,6 +249,15 @@ impl OwnerTransaction {
         connection.execute(statement).await.map_err(|error| DatabaseFailure::new(action, error))?;
         Ok(OwnerConnection { connection })
     }
+}
+
+/// Why rows could not be sent into a table.
+#[derive(Debug)]
+pub enum CopyError<E> {
+    /// Where they came from failed.
+    Source(E),
+    /// The database said no.
+    Database(DatabaseFailure),
 }
 
 #[async_trait]

@@ -14,6 +14,7 @@
 //! [`KeyProviders`] says who wraps; [`local::LocalProvider`] is a master key of the process's own. To add a
 //! provider, implement [`KeyProvider`] in a crate of its own.
 
+pub mod archive;
 pub mod cipher;
 pub mod derived;
 pub mod envelope;
@@ -25,6 +26,7 @@ pub mod provider;
 pub mod sealed;
 pub mod store;
 
+pub use archive::{ArchiveKey, WrappedArchiveKey};
 pub use cipher::{CipherError, Field, FieldCipher};
 pub use envelope::DataKey;
 pub use error::KeyError;

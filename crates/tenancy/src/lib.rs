@@ -13,6 +13,7 @@
 
 pub mod audit;
 pub mod configuration;
+pub mod creation;
 pub mod draft;
 mod enabling;
 pub mod error;
@@ -33,6 +34,7 @@ pub mod tenant;
 pub mod watch;
 
 pub use configuration::Configurations;
+pub use creation::Creation;
 pub use draft::{NewTenant, TenantDraft, TenantPatch};
 pub use error::TenancyError;
 pub use feature_flag::FeatureFlags;

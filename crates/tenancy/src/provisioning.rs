@@ -32,7 +32,7 @@ use crate::{
 /// The settings of a creation: how long it waits for another of the same slug, and how long a step may take.
 const SETTINGS: &str = "SET LOCAL lock_timeout TO '30s'; SET LOCAL statement_timeout TO '120s'";
 /// The version of a tenant's first data key.
-const FIRST_KEY: u16 = 1;
+pub(crate) const FIRST_KEY: u16 = 1;
 
 impl Tenancy {
     /// Makes a tenant that is ready to serve, with `finish` (its first administrator, say) in the same
@@ -86,7 +86,7 @@ pub(crate) fn target(tenant_id: TenantId, schema: &SchemaName) -> ScriptTarget {
     ScriptTarget { tenant_id, schema: schema.clone(), role: Some(schema.role()) }
 }
 
-fn describe(new: NewTenant, plan: &Plan, by: &PlatformScope) -> Tenant {
+pub(crate) fn describe(new: NewTenant, plan: &Plan, by: &PlatformScope) -> Tenant {
     let now = by.now();
     Tenant {
         id: new.id,
@@ -116,7 +116,7 @@ fn describe(new: NewTenant, plan: &Plan, by: &PlatformScope) -> Tenant {
     }
 }
 
-async fn open(connection: OwnerConnection, target: &ScriptTarget) -> Result<OwnerTransaction, TenancyError> {
+pub(crate) async fn open(connection: OwnerConnection, target: &ScriptTarget) -> Result<OwnerTransaction, TenancyError> {
     let settings = format!("{SETTINGS}; {}", render::settings(target));
     connection.begin(&settings).await.map_err(|failure| TenancyError::Database(failure.failure))
 }
@@ -136,21 +136,9 @@ async fn fill(
     finish: Vec<Statement>,
 ) -> Result<(), TenancyError> {
     let Made { tenant, plan, key } = *made;
-    if tombstone == Tombstone::Remove {
-        let slug = tenant.slug.as_str();
-        let remove =
-            raw_sql!(Postgres, r#"DELETE FROM public.tenants WHERE slug = {slug} AND status = 'purged'"#);
-        tx.execute(remove).await?;
-    }
-    tx.execute(registry_row(tenant)).await.map_err(taken)?;
-    tx.execute(store::insert_first(key)).await?;
-    tx.run("make the tenant's schema", script(tenant, plan)).await.map_err(|failure| {
-        // The schema or the role stands there without a tenant: another installation of the cluster has it.
-        match failure.sqlstate() {
-            Some("42P06" | "42710") => TenancyError::NameTaken,
-            _ => TenancyError::Database(failure.failure),
-        }
-    })?;
+    register(tx, tenant, key, tombstone).await?;
+    let script = format!("{};\n{}", structure(tenant, plan), activation(tenant));
+    make(tx, script).await?;
     for statement in finish {
         tx.execute(statement).await?;
     }
@@ -161,6 +149,35 @@ async fn fill(
     let action = audit::Action::on_tenant("tenant.created", tenant.id, None, Some(after));
     tx.execute(audit::statement(by, action)).await?;
     Ok(())
+}
+
+/// Writes the tenant's row and its first key.
+pub(crate) async fn register(
+    tx: &OwnerTransaction,
+    tenant: &Tenant,
+    key: &StoredKey,
+    tombstone: Tombstone,
+) -> Result<(), TenancyError> {
+    if tombstone == Tombstone::Remove {
+        let slug = tenant.slug.as_str();
+        let remove =
+            raw_sql!(Postgres, r#"DELETE FROM public.tenants WHERE slug = {slug} AND status = 'purged'"#);
+        tx.execute(remove).await?;
+    }
+    tx.execute(registry_row(tenant)).await.map_err(taken)?;
+    tx.execute(store::insert_first(key)).await?;
+    Ok(())
+}
+
+/// Runs what makes the schema.
+pub(crate) async fn make(tx: &OwnerTransaction, script: String) -> Result<(), TenancyError> {
+    tx.run("make the tenant's schema", script).await.map_err(|failure| {
+        // The schema or the role stands there without a tenant: another installation of the cluster has it.
+        match failure.sqlstate() {
+            Some("42P06" | "42710") => TenancyError::SlugTaken,
+            _ => TenancyError::Database(failure.failure),
+        }
+    })
 }
 
 /// The row as it is until the schema stands: nothing routes to it, and nobody else sees it.
@@ -183,28 +200,35 @@ fn registry_row(tenant: &Tenant) -> Statement {
     )
 }
 
-/// Everything from the schema to the row's becoming active, as one batch: one round trip. It holds no word of the
-/// caller's; ids, names and numbers have been parsed into types that need no escaping.
-fn script(tenant: &Tenant, plan: &Plan) -> String {
+/// Everything from the schema to the row's modules, as one batch: one round trip. It holds no word of the caller's; ids,
+/// names and numbers have been parsed into types that need no escaping.
+pub(crate) fn structure(tenant: &Tenant, plan: &Plan) -> String {
     let id = tenant.id;
     let schema = tenant.database_schema.literal();
     let counts = plan.counts();
-    let modules: Vec<String> =
-        counts.iter().map(|(module, count)| format!("('{id}', '{module}', {count})")).collect();
-    let names: Vec<&str> = counts.keys().copied().collect();
+    let row = |(module, count): (&&str, &i32)| {
+        let enabled = tenant.modules.iter().any(|name| name.as_str() == *module);
+        format!("('{id}', '{module}', {count}, {enabled})")
+    };
+    let modules: Vec<String> = counts.iter().map(row).collect();
+    let names: Vec<&str> = tenant.modules.iter().map(ModuleName::as_str).collect();
     format!(
         "SELECT public.create_tenant_schema('{id}', {schema});\n\
          {lock};\n\
          {tables}\
-         INSERT INTO public.tenant_modules (tenant_id, module, schema_version) VALUES {modules};\n\
-         UPDATE public.tenants SET status = 'active', schema_version = '{version}', modules = '{{{names}}}' \
-         WHERE id = '{id}'",
+         INSERT INTO public.tenant_modules (tenant_id, module, schema_version, enabled) VALUES {modules};\n\
+         UPDATE public.tenants SET schema_version = '{version}', modules = '{{{names}}}' WHERE id = '{id}'",
         lock = apply::lock_statement(&tenant.database_schema),
         tables = render::whole(plan, &target(tenant.id, &tenant.database_schema)),
         modules = modules.join(", "),
         names = names.join(","),
         version = plan.version(),
     )
+}
+
+/// Makes the tenant routable.
+pub(crate) fn activation(tenant: &Tenant) -> String {
+    format!("UPDATE public.tenants SET status = 'active' WHERE id = '{}'", tenant.id)
 }
 
 fn taken(error: DbErr) -> TenancyError {

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod audit;
+mod backups;
 mod fleet_migrations;
 pub(crate) mod functions;
 mod idempotency;
@@ -55,6 +56,7 @@ const LIST: &[SystemMigration] = &[
     tenant_keys::DESTRUCTION,
     jobs::MIGRATION,
     fleet_migrations::MIGRATION,
+    backups::MIGRATION,
     watching::MIGRATION,
     maintenance::MIGRATION,
     audit::BACKUP_READS,

@@ -14,6 +14,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clinicx-vault", &["clinicx-keys"]),
     ("clinicx-tenancy", &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-keys"]),
     ("clinicx-jobs", &["clinicx-types", "clinicx-persistence", "clinicx-tenancy"]),
+    (
+        "clinicx-archive",
+        &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-keys", "clinicx-tenancy"],
+    ),
     ("clinicx-identity", &["clinicx-types", "clinicx-persistence"]),
     ("clinicx-core", &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-keys"]),
     (

@@ -266,6 +266,26 @@ pub async fn migrate_by(
     Err(MigrateError::Locked { attempts: ATTEMPTS })
 }
 
+/// Applies what is pending to one tenant's schema in a transaction of the caller's, whose search path is the schema
+/// ([`render::settings`]): for a schema that nobody uses yet. Steps outside of transactions are plain ones here.
+///
+/// # Errors
+/// [`MigrateError`]; the transaction is then to be rolled back or dropped.
+pub async fn migrate_within(
+    tx: &OwnerTransaction,
+    plan: &Plan,
+    subject: &Subject,
+) -> Result<SchemaVersion, MigrateError> {
+    let plan = plan.of_modules(subject.modules.iter().map(ModuleName::as_str))?;
+    // A version says that it is all one transaction.
+    let version = registry::lock(tx, subject).await?.version;
+    let order = Order { version: Some(version), ..Order::default() };
+    match segment::run(tx, &plan, subject, order, &mut Done::default()).await? {
+        Next::Done(version) => Ok(version),
+        Next::Outside(_) => Err(MigrateError::Changed),
+    }
+}
+
 /// What was committed by now.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Done {
