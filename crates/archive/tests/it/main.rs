@@ -1,0 +1,10 @@
+//! Tests of archives against a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, clippy::panic, reason = "what a test can't do without has failed")]
+
+mod backup;
+mod cutting;
+mod mutation;
+mod restore;
+mod retention;
+mod support;
