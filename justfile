@@ -65,6 +65,14 @@ access:
 bench-fleet:
     cargo bench --package clinicx-migration --bench fleet
 
+# A backup among 1,000 tenants against 10 and against pg_dump, and a tenant of 1 GB with its restore against COPY alone
+bench-archive:
+    cargo bench --package clinicx-archive --bench archive
+
+# Archives that were changed, more than 600, all refused
+archive-mutations:
+    cargo test --package clinicx-archive --test it mutation -- --nocapture
+
 # The runner and PostgreSQL killed at random while a fleet is migrated: every tenant at the target, each step once
 fleet-kills kills="200" tenants="300":
     FLEET_KILLS={{kills}} FLEET_TENANTS={{tenants}} cargo test --package clinicx-migration --test it kills -- --nocapture

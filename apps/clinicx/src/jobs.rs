@@ -8,7 +8,7 @@ use clinicx_types::clock::{IdSource, RandomIds};
 use clinicx_web::Kit;
 use serde::Serialize;
 
-use crate::{charging, maintenance::Maintain, sweeper, watch::Watch, wiring::Platform};
+use crate::{archives, charging, maintenance::Maintain, sweeper, watch::Watch, wiring::Platform};
 
 /// Returns the kinds and schedules: this application's own, and those of what it was extended with.
 ///
@@ -26,6 +26,7 @@ pub fn set(platform: &Platform, kit: &Kit) -> anyhow::Result<JobSet> {
         .schedule(Schedule::new::<ExpireHolds>("appointments.expire_holds", "*/5 * * * *", Tz::UTC, &())?)?
         .schedule(Schedule::new::<RemoveExpired>("platform.remove_expired", "7 * * * *", Tz::UTC, &())?)?
         .schedule(Schedule::new::<Retention>("jobs.retention", "37 * * * *", Tz::UTC, &())?)?;
+    set = archives::jobs(platform, set)?;
     if let Some(expression) = platform.config.watch.expression() {
         set = set.schedule(Schedule::new::<Watch>("tenants.watch", expression, Tz::UTC, &())?)?;
     }

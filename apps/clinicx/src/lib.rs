@@ -4,6 +4,7 @@
 //! [`server::Service`] for whoever runs the service inside another one, [`modules`] to see what is in it.
 
 pub mod accounts;
+pub mod archives;
 pub mod charging;
 pub mod checks;
 pub mod cli;

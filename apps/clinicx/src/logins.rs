@@ -40,6 +40,8 @@ pub struct Logins {
     pub control: Option<Login>,
     /// Changes structure; `None` when it is not configured.
     pub migrator: Option<Login>,
+    /// Reads everything, for backups; `None` when it is not configured.
+    pub backup: Option<Login>,
     /// Creates roles and the system schema; `None` when there is no administrator's URL.
     pub admin: Option<PgConnectOptions>,
 }
@@ -77,6 +79,7 @@ impl Logins {
             app,
             control: of(config.control_url.as_ref(), "database.control_url", "control")?,
             migrator: of(config.migrator_url.as_ref(), "database.migrator_url", "migrator")?,
+            backup: of(config.backup_url.as_ref(), "database.backup_url", "backup")?,
             admin,
         })
     }

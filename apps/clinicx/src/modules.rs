@@ -58,6 +58,7 @@ fn http(slot: &Slot) -> Vec<HttpModule> {
         routes::break_glass::module(slot),
         routes::platform_tenants::module(slot),
         routes::platform_migrations::module(slot),
+        routes::platform_backups::module(slot),
         routes::platform_health::module(slot),
         routes::settings::module(slot),
         routes::jobs::module(slot),

@@ -4,7 +4,7 @@ use clinicx_tenancy::{PlatformScope, Tenant};
 use serde_json::json;
 
 use crate::{
-    Archivist, Restored,
+    Archivist, Restored, Target,
     error::ArchiveError,
     restore::{Source, members},
     snapshot::Snapshot,
@@ -19,19 +19,18 @@ impl Archivist {
     /// [`ArchiveError::Tenancy`] when the slug is taken or wrong, or somebody changes the tenant's tables for long;
     /// [`ArchiveError::NotConfigured`], [`ArchiveError::Stopped`], [`ArchiveError::Different`],
     /// [`ArchiveError::Database`].
-    #[tracing::instrument(name = "archive.clone", skip_all, fields(tenant.id = %tenant.id, tenant.slug = into), err(level = "debug"))]
+    #[tracing::instrument(name = "archive.clone", skip_all, fields(tenant.id = %tenant.id, tenant.slug = into.slug), err(level = "debug"))]
     pub async fn clone_tenant(
         &self,
         tenant: &Tenant,
-        into: &str,
-        name: &str,
+        into: &Target,
         by: &PlatformScope,
         watch: &Watch<'_>,
     ) -> Result<Restored, ArchiveError> {
         let mut snapshot = Snapshot::take(self.login()?, &tenant.database_schema).await?;
         let made = async {
             let (manifest, _) = snapshot.describe(tenant.id).await?;
-            let new = self.describe(&manifest, into, name, by)?;
+            let new = self.describe(&manifest, into)?;
             let rows = std::sync::atomic::AtomicU64::new(0);
             let count = |progress: crate::watch::Progress| {
                 rows.store(progress.rows, std::sync::atomic::Ordering::Relaxed);

@@ -38,7 +38,7 @@ pub use archivist::{Archivist, ArchivistOptions};
 pub use error::{ArchiveError, Refusal};
 pub use manifest::Manifest;
 pub use registry::{Backup, BackupState};
-pub use restore::{Restored, Verified};
+pub use restore::{Restored, Target, Verified};
 pub use retention::Retention;
 pub use snapshot::BackupLogin;
 pub use store::{Folder, Place, Store, StoreError};

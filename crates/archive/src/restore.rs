@@ -36,6 +36,25 @@ pub struct Restored {
     pub rows: u64,
 }
 
+/// The tenant that is to be made. Whoever begins again after a crash says the same id, and can see by it whether the
+/// tenant was made already.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Names it for ever.
+    pub id: TenantId,
+    /// Names it in URLs and host names.
+    pub slug: String,
+    /// Names it for people; as the archived one unless it is said.
+    pub name: Option<String>,
+}
+
+impl Target {
+    /// Makes one with a new id and the archived tenant's name.
+    pub fn new(slug: impl Into<String>, by: &PlatformScope) -> Self {
+        Self { id: TenantId::new(by.next_id()), slug: slug.into(), name: None }
+    }
+}
+
 /// What a verification has seen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verified {
@@ -63,17 +82,16 @@ impl Archivist {
     /// # Errors
     /// [`ArchiveError::Refused`], [`ArchiveError::Different`], [`ArchiveError::State`], [`ArchiveError::Tenancy`] when
     /// the slug is taken or wrong, [`ArchiveError::Stopped`], [`ArchiveError::Store`], [`ArchiveError::Database`].
-    #[tracing::instrument(name = "archive.restore", skip_all, fields(archive.id = %backup.id, tenant.slug = into), err(level = "debug"))]
+    #[tracing::instrument(name = "archive.restore", skip_all, fields(archive.id = %backup.id, tenant.slug = into.slug), err(level = "debug"))]
     pub async fn restore_into(
         &self,
         backup: &Backup,
-        into: &str,
+        into: &Target,
         by: &PlatformScope,
         watch: &Watch<'_>,
     ) -> Result<Restored, ArchiveError> {
         let opened = self.checked(backup, watch).await?;
-        let name = opened.manifest.tenant.name.clone();
-        let new = self.describe(&opened.manifest, into, &name, by)?;
+        let new = self.describe(&opened.manifest, into)?;
         let mut source = self.source(backup.place(), &opened)?;
         let creation = self.make(new, &opened.manifest, &mut source, by, watch).await?;
         let rows = opened.manifest.rows();
@@ -117,8 +135,8 @@ impl Archivist {
         watch: &Watch<'_>,
     ) -> Result<Verified, ArchiveError> {
         let opened = self.checked(backup, watch).await?;
-        let slug = format!("verify-{}", by.next_id().simple());
-        let new = self.describe(&opened.manifest, &slug, "verification", by)?;
+        let target = Target::new(format!("verify-{}", by.next_id().simple()), by);
+        let new = self.describe(&opened.manifest, &target)?;
         let mut source = self.source(backup.place(), &opened)?;
         let creation = self.make(new, &opened.manifest, &mut source, by, watch).await?;
         creation.abandon().await?;
@@ -147,14 +165,12 @@ impl Archivist {
     pub(crate) fn describe(
         &self,
         manifest: &Manifest,
-        slug: &str,
-        name: &str,
-        by: &PlatformScope,
+        target: &Target,
     ) -> Result<NewTenant, ArchiveError> {
         let facts = manifest.tenant.clone();
         let draft = TenantDraft {
-            slug: slug.to_owned(),
-            name: name.to_owned(),
+            slug: target.slug.clone(),
+            name: target.name.clone().unwrap_or(facts.name),
             modules: facts.modules,
             time_zone: facts.time_zone,
             currency: facts.currency,
@@ -164,7 +180,7 @@ impl Archivist {
             cluster: None,
             region: facts.region,
         };
-        Ok(self.tenancy().check(draft, TenantId::new(by.next_id()))?)
+        Ok(self.tenancy().check(draft, target.id)?)
     }
 
     /// Makes the tenant up to what is left before it can be routed to, or undoes all of it.

@@ -113,6 +113,23 @@ impl Tenancy {
         settle(tx, result).await
     }
 
+    /// As [`Tenancy::check_purge`], for somebody who has said the slug again: what is done next can't be undone.
+    ///
+    /// # Errors
+    /// As [`Tenancy::purge`].
+    pub async fn confirm_purge(
+        &self,
+        slug: &TenantSlug,
+        expected: Option<i64>,
+        purge: &Purge,
+        by: &PlatformScope,
+    ) -> Result<Tenant, TenancyError> {
+        require_confirmed(slug, purge)?;
+        let tx = self.control().begin().await?;
+        let result = self.purgeable(&tx, slug, expected, purge, by).await;
+        settle(tx, result).await
+    }
+
     /// Destroys an archived tenant's schema, role, memberships and sessions, with `also` in the same transaction.
     /// A tombstone keeps the slug, so that old links find something gone and not somebody else.
     ///
@@ -128,10 +145,7 @@ impl Tenancy {
         by: &PlatformScope,
         also: Vec<Statement>,
     ) -> Result<Tenant, TenancyError> {
-        if purge.confirm() != Some(slug.as_str()) {
-            let detail = "must repeat the tenant's slug";
-            return Err(TenancyError::field("?confirm", "confirmation_missing", detail));
-        }
+        require_confirmed(slug, purge)?;
         let tx = self.control().begin().await?;
         let result = match self.purgeable(&tx, slug, expected, purge, by).await {
             Ok(tenant) => purge_in(&tx, &tenant, by, also).await,
@@ -238,6 +252,16 @@ impl Tenancy {
         let retention = chrono::TimeDelta::from_std(self.retention()).unwrap_or(chrono::TimeDelta::MAX);
         let until = since.checked_add_signed(retention).unwrap_or(chrono::DateTime::<chrono::Utc>::MAX_UTC);
         if until > by.now() { Err(TenancyError::RetentionNotOver { until }) } else { Ok(()) }
+    }
+}
+
+fn require_confirmed(slug: &TenantSlug, purge: &Purge) -> Result<(), TenancyError> {
+    match purge.confirm() == Some(slug.as_str()) {
+        true => Ok(()),
+        false => {
+            let detail = "must repeat the tenant's slug";
+            Err(TenancyError::field("?confirm", "confirmation_missing", detail))
+        }
     }
 }
 

@@ -174,7 +174,7 @@ pub(crate) async fn make(tx: &OwnerTransaction, script: String) -> Result<(), Te
     tx.run("make the tenant's schema", script).await.map_err(|failure| {
         // The schema or the role stands there without a tenant: another installation of the cluster has it.
         match failure.sqlstate() {
-            Some("42P06" | "42710") => TenancyError::SlugTaken,
+            Some("42P06" | "42710") => TenancyError::NameTaken,
             _ => TenancyError::Database(failure.failure),
         }
     })

@@ -1,6 +1,7 @@
 //! The command line: what can be said, and where it is carried out.
 
 pub mod audit;
+mod backup;
 pub mod config;
 pub mod dev;
 pub mod doctor;

@@ -1,6 +1,7 @@
 //! `clinicx tenant`: what an operator does with tenants.
 
 use clap::{Args, Subcommand};
+use clinicx_archive::ArchiveId;
 use clinicx_identity::{NewAccount, Password};
 use clinicx_tenancy::{
     PlatformScope, Purge, Tenancy, TenantDraft, TenantStatus,
@@ -8,7 +9,7 @@ use clinicx_tenancy::{
 };
 use clinicx_types::name::TenantSlug;
 
-use super::{Failed, Outcome, Output, exec, fleet::maintain};
+use super::{Failed, Outcome, Output, backup, exec, fleet::maintain};
 use crate::{
     config::Config, key_check, provision, routes::platform_tenants::TenantBody, said::said, wiring::Platform,
 };
@@ -78,6 +79,46 @@ pub enum TenantCommand {
         /// Before the retention time is over
         #[arg(long)]
         force: bool,
+        /// Destroy its backups too; without it they stay, and the tenant can be restored from them
+        #[arg(long)]
+        backups: bool,
+    },
+    /// Back a tenant up while it is served
+    Backup {
+        /// The slug
+        slug: TenantSlug,
+    },
+    /// List a tenant's backups
+    Backups {
+        /// The slug
+        slug: TenantSlug,
+    },
+    /// Prove a backup: restore all of it, read it back, compare, undo
+    VerifyBackup {
+        /// The slug
+        slug: TenantSlug,
+        /// The backup [default: the newest]
+        id: Option<ArchiveId>,
+    },
+    /// Make a new tenant of a backup
+    RestoreBackup {
+        /// The slug of the tenant that was backed up
+        slug: TenantSlug,
+        /// The backup [default: the newest]
+        id: Option<ArchiveId>,
+        /// The new tenant's slug
+        #[arg(long, value_name = "SLUG")]
+        into: TenantSlug,
+    },
+    /// Copy a tenant as it is into a new one
+    Clone {
+        /// The slug
+        slug: TenantSlug,
+        /// The new tenant's slug
+        into: TenantSlug,
+        /// The new tenant's name [default: the same]
+        #[arg(long)]
+        name: Option<String>,
     },
 }
 
@@ -161,15 +202,33 @@ async fn carry_out(platform: &Platform, command: TenantCommand, output: &Output)
         TenantCommand::Resume { slug } => tenancy()?.resume(&slug, None, &scope).await.map_err(said)?,
         TenantCommand::Archive { slug } => tenancy()?.archive(&slug, None, &scope).await.map_err(said)?,
         TenantCommand::Restore { slug } => tenancy()?.restore(&slug, None, &scope).await.map_err(said)?,
-        TenantCommand::Purge { slug, yes, force } => {
+        TenantCommand::Backup { slug } => return backup::back_up(platform, &slug, &scope, output).await,
+        TenantCommand::Backups { slug } => return backup::list(platform, &slug, output).await,
+        TenantCommand::VerifyBackup { slug, id } => {
+            return backup::verify(platform, (&slug, id), &scope, output).await;
+        }
+        TenantCommand::RestoreBackup { slug, id, into } => {
+            return backup::restore(platform, (&slug, id), &into, &scope, output).await;
+        }
+        TenantCommand::Clone { slug, into, name } => {
+            return backup::clone(platform, (&slug, &into), name, &scope, output).await;
+        }
+        TenantCommand::Purge { slug, yes, force, backups } => {
             let confirm = Some(slug.to_string());
             let purge = if force { Purge::Now { confirm } } else { Purge::AfterRetention { confirm } };
             if !yes {
                 // Nobody is asked to confirm what would be refused.
                 tenancy()?.check_purge(&slug, &purge, &scope).await.map_err(said)?;
-                output.confirm(&format!("purging {slug} destroys its data"), "its slug", slug.as_str())?;
+                let what = if backups { "its data and its backups" } else { "its data" };
+                output.confirm(&format!("purging {slug} destroys {what}"), "its slug", slug.as_str())?;
             }
-            tenancy()?.purge(&slug, None, &purge, &scope, Vec::new()).await.map_err(said)?
+            if backups {
+                let archivist = backup::archivist(platform)?;
+                let tenant = tenancy()?.check_purge(&slug, &purge, &scope).await.map_err(said)?;
+                archivist.remove_all(&tenant, &scope).await.map_err(said)?;
+            }
+            let tenant = tenancy()?.purge(&slug, None, &purge, &scope, Vec::new()).await.map_err(said)?;
+            return backup::prove_end(platform, &tenant, output).await;
         }
     };
     output.one(&TenantBody::from(&tenant));

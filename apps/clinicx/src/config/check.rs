@@ -22,6 +22,7 @@ impl Config {
         self.check_sizes()?;
         self.check_pools()?;
         self.check_jobs()?;
+        self.check_archive()?;
         self.watch.check().map_err(unfit)?;
         self.maintenance.check().map_err(unfit)?;
         self.http.cors.policy().map_err(|error| unfit(format!("http.cors.origins: {error}")))?;
@@ -71,6 +72,22 @@ impl Config {
             )));
         }
         within("database.pool.tenant_share", pool.tenant_share, 0.0..=1.0)
+    }
+
+    /// Backups that nobody asks for need a place, and time between them.
+    fn check_archive(&self) -> Result<(), ConfigError> {
+        let archive = &self.archive;
+        within("archive.keep_last", archive.keep_last, 1..=10_000)?;
+        not_zero("archive.keep_for", archive.keep_for)?;
+        match archive.every {
+            Some(_) if archive.folder.is_none() => {
+                Err(unfit("archive.every is set and archive.folder is not; set the folder that holds the archives"))
+            }
+            Some(every) if every < Duration::from_secs(600) => {
+                Err(unfit("archive.every must be at least 10 minutes"))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// A statement that outlives its request goes on in vain, and keeps its connection from others.

@@ -1,5 +1,6 @@
 //! What can be configured, and what holds unless it is.
 
+mod archive;
 mod check;
 mod cors;
 mod jobs;
@@ -19,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::extension::Extensions;
 
+pub use archive::ArchiveConfig;
 pub use cors::CorsConfig;
 pub use jobs::JobsConfig;
 pub use keys::{KeyProviderKind, KeysConfig, VaultConfig};
@@ -58,6 +60,8 @@ pub struct Config {
     pub mail: MailConfig,
     /// Background work.
     pub jobs: JobsConfig,
+    /// Archives of tenants.
+    pub archive: ArchiveConfig,
     /// The upkeep of the tenants' tables.
     pub maintenance: MaintenanceConfig,
     /// Watching the tenants.

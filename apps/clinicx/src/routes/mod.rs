@@ -21,6 +21,7 @@ pub mod patients;
 pub mod payment_moves;
 pub mod payments;
 pub mod perio_exams;
+pub mod platform_backups;
 pub mod platform_health;
 pub mod platform_migrations;
 pub mod platform_tenants;

@@ -1,6 +1,7 @@
 //! Tenants, for operators of the platform.
 
 use chrono::{DateTime, Utc};
+use clinicx_archive::ArchiveError;
 use clinicx_core::patch_field::{nullable, present};
 use clinicx_identity::{NewAccount, Password};
 use clinicx_tenancy::{
@@ -19,7 +20,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use validator::Validate;
 
-use crate::{charging, provision, wiring::Slot};
+use crate::{archives, charging, provision, wiring::Slot};
 
 /// The operations on tenants.
 pub fn module(slot: &Slot) -> HttpModule {
@@ -53,7 +54,7 @@ pub fn module(slot: &Slot) -> HttpModule {
             .summary("Destroy an archived tenant's data for good")
             .description(
                 "Only an archived tenant, only with `confirm=<slug>`, and only after the retention time or with \
-                 `force=true`.",
+                 `force=true`. Its backups stay unless `backups=true` is said.",
             )
             .answers_empty(204)
             .errors(&["transition_refused", "retention_not_over"])
@@ -421,15 +422,20 @@ async fn purge(
     slot: Slot,
     cx: CallerCx,
     Path(text): Path<String>,
-    Query(PurgeQuery { confirm, force }): Query<PurgeQuery>,
+    Query(PurgeQuery { confirm, force, backups }): Query<PurgeQuery>,
 ) -> Result<Reply, ApiError> {
     let (slug, scope, expected) = (slug(&text)?, scope(&cx), cx.expected_version());
-    let (tenancy, resolver) = (slot.tenancy()?.clone(), slot.platform()?.resolver.clone());
+    let (tenancy, platform) = (slot.tenancy()?.clone(), slot.platform()?.clone());
     let purge = if force { Purge::Now { confirm } } else { Purge::AfterRetention { confirm } };
     cx.perform(move || {
         Box::pin(async move {
+            if backups {
+                let tenant = tenancy.confirm_purge(&slug, expected, &purge, &scope).await?;
+                let archivist = archives::archivist(&platform).map_err(|_| ArchiveError::NotConfigured)?;
+                archivist.remove_all(&tenant, &scope).await?;
+            }
             let tenant = tenancy.purge(&slug, expected, &purge, &scope, Vec::new()).await?;
-            resolver.invalidate(&tenant).await;
+            platform.resolver.invalidate(&tenant).await;
             Ok(Reply::no_content())
         })
     })

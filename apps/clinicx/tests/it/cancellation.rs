@@ -7,6 +7,7 @@
 #![expect(clippy::print_stdout, reason = "the figures are what is looked for")]
 
 mod accounts;
+mod backups;
 mod billing;
 mod clinic;
 mod cut;

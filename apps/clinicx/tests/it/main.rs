@@ -15,6 +15,7 @@ mod alteration;
 mod audit;
 mod audit_log;
 mod away;
+mod backups;
 mod bad_input;
 mod billing;
 mod booking;

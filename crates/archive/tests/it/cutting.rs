@@ -8,7 +8,7 @@ use std::sync::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use clinicx_archive::{
-    ArchiveId, BackupState, Place, Store, StoreError, Watch, registry,
+    ArchiveId, BackupState, Place, Store, StoreError, Target, Watch, registry,
     store::{Draft, Pieces},
 };
 use clinicx_types::id::TenantId;
@@ -143,7 +143,7 @@ async fn a_killed_restore_leaves_nothing_and_can_be_done_again() {
         let (backup, slug) = (backup.clone(), into.clone());
         let work = tokio::spawn(async move {
             let archivist = working.archivist_with(Arc::new(stuck));
-            archivist.restore_into(&backup, &slug, &working.by, &Watch::default()).await.map(drop)
+            archivist.restore_into(&backup, &Target::new(slug, &working.by), &working.by, &Watch::default()).await.map(drop)
         });
         tokio::select! {
             () = reached.notified() => work.abort(),
@@ -153,7 +153,7 @@ async fn a_killed_restore_leaves_nothing_and_can_be_done_again() {
         assert_eq!(clinic.left_of(&into).await, 0, "{calls}");
     }
     let archivist = clinic.archivist();
-    let restored = archivist.restore_into(&backup, &into, &clinic.by, &Watch::default()).await.unwrap();
+    let restored = archivist.restore_into(&backup, &Target::new(&into, &clinic.by), &clinic.by, &Watch::default()).await.unwrap();
     assert_eq!(clinic.left_of(&into).await, 3);
     clinic.has_no_gaps(&restored.tenant).await;
 }
@@ -170,6 +170,6 @@ async fn a_restore_that_is_stopped_leaves_nothing() {
         }
     };
     let watch = Watch::stopped_by(stop.clone()).telling(&after);
-    clinic.archivist().restore_into(&backup, &into, &clinic.by, &watch).await.unwrap_err();
+    clinic.archivist().restore_into(&backup, &Target::new(&into, &clinic.by), &clinic.by, &watch).await.unwrap_err();
     assert_eq!(clinic.left_of(&into).await, 0);
 }

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use clinicx_archive::{ArchiveError, Backup, Watch, check};
+use clinicx_archive::{ArchiveError, Backup, Target, Watch, check};
 use clinicx_testing::database::keys;
 use rand::{RngExt, SeedableRng, rngs::StdRng};
 
@@ -186,7 +186,7 @@ async fn a_restore_refuses_before_it_makes_anything() {
     fs::write(&file, bytes).unwrap();
     let (clinic, into) = (&bench.clinic, format!("x{}", &bench.clinic.tenant.tenant.slug.as_str()[1..]));
     let refused =
-        clinic.archivist().restore_into(&bench.backup, &into, &clinic.by, &Watch::default()).await.unwrap_err();
+        clinic.archivist().restore_into(&bench.backup, &Target::new(&into, &clinic.by), &clinic.by, &Watch::default()).await.unwrap_err();
     assert!(matches!(refused, ArchiveError::Refused(_)), "{refused:?}");
     assert_eq!(clinic.left_of(&into).await, 0);
 }

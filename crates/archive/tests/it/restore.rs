@@ -1,6 +1,6 @@
 //! Restored and cloned tenants: equal to what was archived, behind the same fences, and living on.
 
-use clinicx_archive::{ArchiveError, Watch, registry};
+use clinicx_archive::{ArchiveError, Target, Watch, registry};
 use clinicx_tenancy::{Purge, TenancyError};
 use clinicx_types::error::DomainError;
 use sqlx::Executor;
@@ -40,7 +40,7 @@ async fn a_restored_tenant_is_what_was_archived() {
     let backup = clinic.back_up().await;
     let into = copy_of(&clinic);
     let restored =
-        clinic.archivist().restore_into(&backup, &into, &clinic.by, &Watch::default()).await.unwrap();
+        clinic.archivist().restore_into(&backup, &Target::new(&into, &clinic.by), &clinic.by, &Watch::default()).await.unwrap();
     assert_eq!(restored.tenant.slug.as_str(), into);
     is_a_copy(&clinic, &restored.tenant).await;
     assert_eq!(clinic.actions(&restored.tenant).await, ["tenant.restored_from_backup"]);
@@ -52,7 +52,7 @@ async fn numbers_and_the_ledger_go_on_where_they_were() {
     let backup = clinic.back_up().await;
     let archivist = clinic.archivist();
     let restored =
-        archivist.restore_into(&backup, &copy_of(&clinic), &clinic.by, &Watch::default()).await.unwrap();
+        archivist.restore_into(&backup, &Target::new(copy_of(&clinic), &clinic.by), &clinic.by, &Watch::default()).await.unwrap();
     let copy = clinic.in_tenant(&restored.tenant).await;
     assert_eq!(copy.invoice().await, "INV-2026-00003");
     assert_eq!(clinic.invoice().await, "INV-2026-00003");
@@ -63,9 +63,10 @@ async fn numbers_and_the_ledger_go_on_where_they_were() {
 #[tokio::test]
 async fn a_clone_is_what_the_tenant_is() {
     let clinic = Clinic::open().await;
-    let (archivist, into) = (clinic.archivist(), copy_of(&clinic));
+    let (archivist, into) = (clinic.archivist(), Target::new(copy_of(&clinic), &clinic.by));
+    let into = Target { name: Some("A copy".to_owned()), ..into };
     let tenant = &clinic.tenant.tenant;
-    let made = archivist.clone_tenant(tenant, &into, "A copy", &clinic.by, &Watch::default()).await.unwrap();
+    let made = archivist.clone_tenant(tenant, &into, &clinic.by, &Watch::default()).await.unwrap();
     assert_eq!(made.tenant.name, "A copy");
     is_a_copy(&clinic, &made.tenant).await;
     assert!(clinic.actions(tenant).await.contains(&"tenant.cloned".to_owned()));
@@ -107,7 +108,7 @@ async fn a_slug_that_is_taken_or_wrong_is_refused_and_nothing_is_made() {
     let backup = clinic.back_up().await;
     let archivist = clinic.archivist();
     let refusal = async |into: &str| {
-        archivist.restore_into(&backup, into, &clinic.by, &Watch::default()).await.unwrap_err().code()
+        archivist.restore_into(&backup, &Target::new(into, &clinic.by), &clinic.by, &Watch::default()).await.unwrap_err().code()
     };
     assert_eq!(refusal(clinic.tenant.tenant.slug.as_str()).await, "slug_taken");
     assert_eq!(refusal("No Slug").await, "invalid");
@@ -124,7 +125,7 @@ async fn a_purged_tenant_comes_back_from_its_archive() {
     tenancy.purge(slug, None, &purge, &clinic.by, Vec::new()).await.unwrap();
     let archivist = clinic.archivist();
     let restored =
-        archivist.restore_into(&backup, &copy_of(&clinic), &clinic.by, &Watch::default()).await.unwrap();
+        archivist.restore_into(&backup, &Target::new(copy_of(&clinic), &clinic.by), &clinic.by, &Watch::default()).await.unwrap();
     assert_eq!(clinic.contents(&restored.tenant.database_schema).await, contents);
     let copy = clinic.in_tenant(&restored.tenant).await;
     assert_eq!(find(&copy, "A Haddad 1").await.1.as_deref(), Some("afraid of needles"));
@@ -143,7 +144,7 @@ async fn members_who_have_an_account_come_with_it() {
     let backup = clinic.back_up().await;
     let archivist = clinic.archivist();
     let restored =
-        archivist.restore_into(&backup, &copy_of(&clinic), &clinic.by, &Watch::default()).await.unwrap();
+        archivist.restore_into(&backup, &Target::new(copy_of(&clinic), &clinic.by), &clinic.by, &Watch::default()).await.unwrap();
     let roles: Vec<String> = sqlx::query_scalar("SELECT roles FROM public.memberships WHERE user_id = $1 AND tenant_id = $2")
         .bind(user)
         .bind(restored.tenant.id.uuid())

@@ -192,6 +192,9 @@ impl Bench {
         if let Some(request) = self.outside_on_jobs(facts).await {
             return request;
         }
+        if let Some(request) = self.outside_on_backups(facts).await {
+            return request;
+        }
         let email = "admin@bench.example";
         let credentials = json!({"email": email, "password": PASSWORD, "tenant": self.slug});
         let spare = match facts.id {
@@ -280,7 +283,7 @@ impl Bench {
     }
 
     /// Makes a tenant that stands as an operation wants it.
-    async fn spare(&self, id: &str) -> String {
+    pub(super) async fn spare(&self, id: &str) -> String {
         let slug = unique_slug();
         let body = tenant_body(&slug, json!({"email": "admin@bench.example", "full_name": "Ada"}));
         let request = TestRequest::post().uri("/api/v1/platform/tenants").set_json(body);
@@ -327,7 +330,7 @@ pub(super) fn bearing(request: TestRequest, token: &str) -> TestRequest {
     request.insert_header(("Authorization", format!("Bearer {token}")))
 }
 
-fn unique_slug() -> String {
+pub(super) fn unique_slug() -> String {
     format!("b-{}", Uuid::new_v4().simple())
 }
 
@@ -357,6 +360,8 @@ pub(super) async fn open_platform(mode: ApplyMode) -> Platform {
     config.database.pool.tenant_share = 1.0;
     config.database.system_connections = 3;
     config.auth.oidc = vec![desk::config()];
+    // Nothing is written there: what is asked for waits as a job.
+    config.archive.folder = Some(config.state_dir.0.join("archives"));
     clinicx::cli::migrate::system(&config).await.unwrap();
     let platform = Platform::open(&config).await.unwrap();
     platform.ready_to_serve().await.unwrap();
