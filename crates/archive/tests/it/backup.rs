@@ -80,7 +80,7 @@ async fn a_backup_while_others_write_is_one_snapshot() {
         let backup = clinic.back_up().await;
         let into = format!("{}{number}", clinic.tenant.tenant.slug);
         let archivist = clinic.archivist();
-        let restored = archivist.restore_into(&backup, &Target::new(&into[..38], &clinic.by), &clinic.by, &Watch::default()).await;
+        let restored = archivist.restore_into(&backup, &Target::new(&into, &clinic.by), &clinic.by, &Watch::default()).await;
         seen.push(pairs(&clinic, &restored.unwrap().tenant).await);
     }
     goes_on.store(false, Ordering::Relaxed);

@@ -111,7 +111,7 @@ impl Clinic {
 
     /// Issues an invoice and returns its number.
     pub(crate) async fn invoice(&self) -> String {
-        let patient = self.patient("Payer").await;
+        let patient = self.patient(&format!("Payer {}", self.scope.next_id().simple())).await;
         let line = json!({ "description": "Crown", "quantity": "1", "unit_price": "100.00", "tax_rate": "19" });
         let body = json!({ "patient_id": patient.id, "lines": [line] });
         let tx = self.tenant.connection.begin().await.unwrap();
