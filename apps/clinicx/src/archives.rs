@@ -7,12 +7,12 @@ use std::{
 
 use async_trait::async_trait;
 use clinicx_archive::{
-    ArchiveError, ArchiveId, Archivist, ArchivistOptions, BackupLogin, Folder, Progress, Retention, Store,
+    ArchiveError, ArchiveId, Archivist, ArchivistOptions, Backup, BackupLogin, Folder, Progress, Retention, Store,
     Target, Watch,
     registry::{self, Reason},
 };
 use clinicx_jobs::{JobContext, JobError, JobKind, JobSet, NewJob, OnPlatform, Schedule, enqueue};
-use clinicx_tenancy::registry as tenants;
+use clinicx_tenancy::{TenantStatus, registry as tenants};
 use clinicx_types::id::TenantId;
 use serde::{Deserialize, Serialize};
 
@@ -138,16 +138,18 @@ impl JobKind for Verify {
     }
 }
 
-/// A tenant that is to be made of a backup.
+/// Where a backup goes.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RestoreInput {
     /// The backup.
     pub backup: ArchiveId,
-    /// The new tenant's slug.
-    pub into: String,
+    /// The new tenant's slug; without it the tenant itself is put back.
+    pub into: Option<String>,
+    /// Whether a tenant that is put back is served again at the end.
+    pub resume: bool,
 }
 
-/// Makes a new tenant of a backup.
+/// Makes a new tenant of a backup, or puts the tenant back to it.
 #[derive(Clone)]
 pub struct Restore(Platform);
 
@@ -156,6 +158,9 @@ pub struct Restore(Platform);
 pub struct Made {
     tenant: String,
     rows: Option<u64>,
+    /// The archived tenant that has everything as it was before.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kept: Option<String>,
 }
 
 #[async_trait]
@@ -168,18 +173,60 @@ impl JobKind for Restore {
 
     async fn run(&self, context: &JobContext<OnPlatform>, input: RestoreInput) -> Result<Made, JobError> {
         let archivist = hand(&self.0)?;
-        let target = Target { id: TenantId::new(context.id().uuid()), slug: input.into, name: None };
-        if let Some(made) = made_before(&self.0, target.id).await? {
+        let id = TenantId::new(context.id().uuid());
+        let backup = registry::get(&self.0.app, None, input.backup).await?;
+        let Some(into) = input.into else {
+            return self.put_back(context, &archivist, &backup, (id, input.resume)).await;
+        };
+        if let Some(made) = made_before(&self.0, id).await? {
             return Ok(made);
         }
-        let backup = registry::get(&self.0.app, None, input.backup).await?;
+        let target = Target { id, slug: into, name: None };
         let told = Told::default();
         let said = |progress| told.note(progress);
         let watch = Watch::stopped_by(context.stop().clone()).telling(&said);
         let work = archivist.restore_into(&backup, &target, context.scope(), &watch);
         let restored = told.report(context, work).await?;
         self.0.resolver.invalidate(&restored.tenant).await;
-        Ok(Made { tenant: restored.tenant.slug.to_string(), rows: Some(restored.rows) })
+        Ok(Made { tenant: restored.tenant.slug.to_string(), rows: Some(restored.rows), kept: None })
+    }
+}
+
+impl Restore {
+    /// Suspends the tenant, puts it back, and lets it be served again. After a failure that another try would not mend
+    /// it is served as it was; until another try it stays suspended.
+    async fn put_back(
+        &self,
+        context: &JobContext<OnPlatform>,
+        archivist: &Archivist,
+        backup: &Backup,
+        (id, resume): (TenantId, bool),
+    ) -> Result<Made, JobError> {
+        let (tenancy, scope) = (archivist.tenancy(), context.scope());
+        let mut tenant = tenants::find_by_id(&self.0.app, backup.tenant_id).await?.ok_or_else(gone)?;
+        if tenant.status == TenantStatus::Active {
+            context.step("suspend").await;
+            tenant = tenancy.suspend(&tenant.slug, None, scope).await?;
+            self.0.resolver.invalidate(&tenant).await;
+        }
+        context.step("put_back").await;
+        let kept = Target::keeping(&tenant, id);
+        let told = Told::default();
+        let said = |progress| told.note(progress);
+        let watch = Watch::stopped_by(context.stop().clone()).telling(&said);
+        let work = archivist.put_back(backup, &tenant, &kept, scope, &watch);
+        let done = told.report(context, work).await;
+        if resume && matches!(done, Ok(_) | Err(JobError::Failed(_))) {
+            context.step("resume").await;
+            let served = tenancy.resume(&tenant.slug, None, scope).await?;
+            self.0.resolver.invalidate(&served).await;
+        }
+        let done = done?;
+        Ok(Made {
+            tenant: done.tenant.slug.to_string(),
+            rows: Some(done.rows),
+            kept: Some(done.kept.slug.to_string()),
+        })
     }
 }
 
@@ -220,7 +267,7 @@ impl JobKind for CloneTenant {
         let work = archivist.clone_tenant(&tenant, &target, context.scope(), &watch);
         let made = told.report(context, work).await?;
         self.0.resolver.invalidate(&made.tenant).await;
-        Ok(Made { tenant: made.tenant.slug.to_string(), rows: Some(made.rows) })
+        Ok(Made { tenant: made.tenant.slug.to_string(), rows: Some(made.rows), kept: None })
     }
 }
 
@@ -317,7 +364,7 @@ impl Told {
 /// Finds the tenant that this job has made before its process ended.
 async fn made_before(platform: &Platform, id: TenantId) -> Result<Option<Made>, JobError> {
     let found = tenants::find_by_id(&platform.app, id).await?;
-    Ok(found.map(|tenant| Made { tenant: tenant.slug.to_string(), rows: None }))
+    Ok(found.map(|tenant| Made { tenant: tenant.slug.to_string(), rows: None, kept: None }))
 }
 
 fn hand(platform: &Platform) -> Result<Archivist, JobError> {

@@ -53,8 +53,8 @@ pub enum ArchiveError {
     /// What was restored is not what was archived.
     #[error("what was restored of {0} is not what was archived")]
     Different(String),
-    /// The backup is in a state in which this can't be done.
-    #[error("a backup that is {0} can't do this")]
+    /// The backup, or the copy of what a tenant was, is in a state in which this can't be done.
+    #[error("it is {0}, and can't be used for this")]
     State(String),
     /// It was told to stop.
     #[error("it was told to stop")]

@@ -1,6 +1,6 @@
 //! The archive of a tenant: everything that a clinic has, in one snapshot, compressed, sealed and authenticated.
 //!
-//! Backup, verification, restore and clone are one mechanism. An archive is a [`manifest`] (whose it is, its modules
+//! Backup, verification, restore, clone and putting back are one mechanism. An archive is a [`manifest`] (whose it is, its modules
 //! and migrations, its wrapped keys, and for every table columns, rows, a hash and the file that holds them, all under
 //! one MAC) and one file of rows for each table: what COPY writes, in [`chunk`]s that are compressed and sealed.
 //! Structure is never read from an archive: the migrations make it, at the version that the manifest names.
@@ -21,6 +21,7 @@ pub mod check;
 pub mod chunk;
 mod clone;
 pub mod error;
+mod in_place;
 mod load;
 pub mod manifest;
 pub mod registry;
@@ -36,6 +37,7 @@ use clinicx_types::typed_id;
 
 pub use archivist::{Archivist, ArchivistOptions};
 pub use error::{ArchiveError, Refusal};
+pub use in_place::PutBack;
 pub use manifest::Manifest;
 pub use registry::{Backup, BackupState};
 pub use restore::{Restored, Target, Verified};

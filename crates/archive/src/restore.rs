@@ -145,7 +145,7 @@ impl Archivist {
     }
 
     /// Checks everything of a backup that can be checked without a database, and that it is the one which was written.
-    async fn checked(&self, backup: &Backup, watch: &Watch<'_>) -> Result<Opened, ArchiveError> {
+    pub(crate) async fn checked(&self, backup: &Backup, watch: &Watch<'_>) -> Result<Opened, ArchiveError> {
         if backup.state != BackupState::Stored {
             return Err(ArchiveError::State(backup.state.to_string()));
         }
@@ -157,7 +157,7 @@ impl Archivist {
         Ok(opened)
     }
 
-    fn source<'a>(&'a self, place: Place, opened: &'a Opened) -> Result<Source<'a>, ArchiveError> {
+    pub(crate) fn source<'a>(&'a self, place: Place, opened: &'a Opened) -> Result<Source<'a>, ArchiveError> {
         Ok(Source::Archive { store: self.store()?.as_ref(), place, opened })
     }
 
@@ -199,9 +199,21 @@ impl Archivist {
             from: manifest.tenant.id,
             to: creation.tenant().id,
             ciphers: Some((opening, creation.cipher().clone())),
+            takes_all: false,
         };
+        self.complete(creation, &transfer, source, watch).await
+    }
+
+    /// Fills the tables and brings them to today's, or undoes all of it.
+    pub(crate) async fn complete(
+        &self,
+        creation: Creation,
+        transfer: &Transfer,
+        source: &mut Source<'_>,
+        watch: &Watch<'_>,
+    ) -> Result<Creation, ArchiveError> {
         let filled = async {
-            self.fill(&creation, &transfer, source, watch).await?;
+            self.fill(&creation, transfer, source, watch).await?;
             Ok(creation.bring_forward(self.tenancy().modules().plan()).await?)
         };
         match filled.await {
@@ -215,7 +227,7 @@ impl Archivist {
     }
 
     /// Returns the migrations that the tenant has had.
-    fn recorded(&self, manifest: &Manifest) -> Result<Plan, ArchiveError> {
+    pub(crate) fn recorded(&self, manifest: &Manifest) -> Result<Plan, ArchiveError> {
         let refused = |why: String| ArchiveError::from(Refusal::Migrations(why));
         let ledger: Vec<LedgerRow> = manifest
             .migrations
@@ -264,7 +276,7 @@ impl Archivist {
         let mut progress = Progress { of_tables, ..Progress::default() };
         let mut sent: Vec<(&Table, TableSum)> = Vec::with_capacity(tables.len());
         for table in &tables {
-            if !self.stays_behind(table.name.as_str()) {
+            if transfer.takes_all || !self.stays_behind(table.name.as_str()) {
                 let rows = source.rows(table).await?;
                 let said = |rows: u64, bytes: u64| {
                     watch.go_on()?;

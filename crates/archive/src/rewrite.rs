@@ -20,6 +20,8 @@ pub(crate) struct Transfer {
     pub(crate) to: TenantId,
     /// Without ciphers what is sealed stays as it is: under the same keys, for the same tenant.
     pub(crate) ciphers: Option<(FieldCipher, FieldCipher)>,
+    /// Whether what was promised to the outside goes along: to the same tenant it does.
+    pub(crate) takes_all: bool,
 }
 
 /// Rewrites the rows of one table.

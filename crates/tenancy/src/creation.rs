@@ -1,11 +1,15 @@
-//! A tenant that is made in steps, by whoever has rows to put into its tables: a restore, a clone.
+//! A tenant whose tables are made in steps, by whoever has rows to put into them: a restore, a clone.
+
+use std::collections::BTreeSet;
 
 use clinicx_keys::{DataKey, FieldCipher};
 use clinicx_migration::{
+    DatabaseFailure,
     owner::OwnerTransaction,
     tenant::{Plan, Subject, apply},
 };
 use clinicx_persistence::SystemExecutor;
+use clinicx_types::name::ModuleName;
 use sea_orm::Statement;
 use serde_json::Value;
 
@@ -13,23 +17,25 @@ use crate::{
     audit,
     draft::NewTenant,
     error::TenancyError,
-    provisioning::{FIRST_KEY, activation, describe, make, open, register, structure, target},
+    lifecycle::require,
+    provisioning::{FIRST_KEY, activation, describe, make, open, register, replacement, structure, target},
     registry,
     scope::PlatformScope,
     service::Tenancy,
-    tenant::Tenant,
+    tenant::{Tenant, TenantStatus},
 };
 
 /// Loading a large tenant takes as long as it takes.
 const SETTINGS: &str = "SET LOCAL statement_timeout TO 0; SET LOCAL idle_in_transaction_session_timeout TO 0";
 
-/// A tenant whose schema stands, and that nobody sees yet: all of it is one transaction, and dropping it leaves
-/// nothing. Nothing routes to it before [`Creation::finish`].
+/// A tenant whose tables were just made, and that nobody sees as it is: all of it is one transaction, and dropping it
+/// leaves everything as it was. Nothing routes to a new tenant before [`Creation::finish`].
 #[derive(Debug)]
 pub struct Creation {
     tx: OwnerTransaction,
     tenant: Tenant,
     cipher: FieldCipher,
+    is_new: bool,
 }
 
 impl Tenancy {
@@ -51,15 +57,48 @@ impl Tenancy {
         let key = DataKey::random()?;
         let stored = key.wrap(self.keys(), tenant.id, FIRST_KEY).await?;
         let cipher = FieldCipher::new(tenant.id, FIRST_KEY, key);
-        let connection =
-            self.migrator()?.open().await.map_err(|failure| TenancyError::Database(failure.failure))?;
-        let tx = open(connection, &target(tenant.id, &tenant.database_schema)).await?;
-        tx.run("let it take its time", SETTINGS.to_owned())
-            .await
-            .map_err(|failure| TenancyError::Database(failure.failure))?;
+        let tx = self.open_for_long(&tenant).await?;
         register(&tx, &tenant, &stored, tombstone).await?;
         make(&tx, structure(&tenant, plan)).await?;
-        Ok(Creation { tx, tenant, cipher })
+        Ok(Creation { tx, tenant, cipher, is_new: true })
+    }
+
+    /// Begins to make the tables of a suspended tenant anew, in the place of those that it has: at what `plan` ends
+    /// with, and with these modules. `cipher` is the tenant's own.
+    ///
+    /// # Errors
+    /// [`TenancyError::UnknownTenant`]; [`TenancyError::VersionMismatch`] when it has changed since it was read;
+    /// [`TenancyError::RefusedTransition`] when it is not suspended; [`TenancyError::Database`].
+    pub async fn begin_replacement(
+        &self,
+        old: &Tenant,
+        modules: BTreeSet<ModuleName>,
+        plan: &Plan,
+        cipher: FieldCipher,
+    ) -> Result<Creation, TenancyError> {
+        let tx = self.open_for_long(old).await?;
+        // In the order in which a migration takes the two.
+        let lock = apply::lock_statement(&old.database_schema);
+        tx.run("wait for migrations", lock).await.map_err(|failure| TenancyError::Database(failure.failure))?;
+        let locked = registry::lock_by_slug(&tx, &old.slug).await?;
+        if locked.id != old.id {
+            return Err(TenancyError::UnknownTenant);
+        }
+        if locked.version != old.version {
+            return Err(TenancyError::VersionMismatch { current: locked.version });
+        }
+        require(&locked, &[TenantStatus::Suspended])?;
+        let tenant = Tenant { modules, schema_version: plan.version(), ..locked };
+        make(&tx, replacement(&tenant, plan)).await?;
+        Ok(Creation { tx, tenant, cipher, is_new: false })
+    }
+
+    async fn open_for_long(&self, tenant: &Tenant) -> Result<OwnerTransaction, TenancyError> {
+        let failed = |failure: DatabaseFailure| TenancyError::Database(failure.failure);
+        let connection = self.migrator()?.open().await.map_err(failed)?;
+        let tx = open(connection, &target(tenant.id, &tenant.database_schema)).await?;
+        tx.run("let it take its time", SETTINGS.to_owned()).await.map_err(failed)?;
+        Ok(tx)
     }
 }
 
@@ -91,7 +130,7 @@ impl Creation {
         Ok(())
     }
 
-    /// Makes the tenant routable, with `also` and an audit row of this name in the same transaction.
+    /// Makes a new tenant routable, and leaves one that was there in its state, with `also` and an audit row of this name in the same transaction.
     ///
     /// # Errors
     /// [`TenancyError::Database`].
@@ -107,8 +146,10 @@ impl Creation {
         }
         let action = audit::Action::on_tenant(action, self.tenant.id, None, Some(after));
         self.tx.execute(audit::statement(by, action)).await?;
-        let failed = |failure: clinicx_migration::DatabaseFailure| TenancyError::Database(failure.failure);
-        self.tx.run("make the tenant routable", activation(&self.tenant)).await.map_err(failed)?;
+        let failed = |failure: DatabaseFailure| TenancyError::Database(failure.failure);
+        if self.is_new {
+            self.tx.run("make the tenant routable", activation(&self.tenant)).await.map_err(failed)?;
+        }
         let tenant = registry::get_by_slug(&self.tx, &self.tenant.slug).await?;
         self.tx.commit().await.map_err(failed)?.close().await;
         tracing::info!(tenant.id = %tenant.id, tenant.slug = %tenant.slug, "tenant made with its rows");

@@ -203,8 +203,32 @@ fn registry_row(tenant: &Tenant) -> Statement {
 /// Everything from the schema to the row's modules, as one batch: one round trip. It holds no word of the caller's; ids,
 /// names and numbers have been parsed into types that need no escaping.
 pub(crate) fn structure(tenant: &Tenant, plan: &Plan) -> String {
+    let (id, schema) = (tenant.id, tenant.database_schema.literal());
+    format!(
+        "SELECT public.create_tenant_schema('{id}', {schema});\n{lock};\n{tables}",
+        lock = apply::lock_statement(&tenant.database_schema),
+        tables = tables(tenant, plan),
+    )
+}
+
+/// As [`structure`], for a schema that is there and locked: its tables go, with everything in them.
+pub(crate) fn replacement(tenant: &Tenant, plan: &Plan) -> String {
+    let (id, schema) = (tenant.id, tenant.database_schema.literal());
+    format!(
+        "DO $do$ DECLARE v_table text; BEGIN\n\
+         FOR v_table IN SELECT pg_catalog.format('%I.%I', n.nspname, c.relname) FROM pg_catalog.pg_class AS c \
+         JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace \
+         WHERE n.nspname = {schema} AND c.relkind IN ('r', 'p') AND NOT c.relispartition\n\
+         LOOP EXECUTE 'DROP TABLE ' || v_table || ' CASCADE'; END LOOP; END $do$;\n\
+         DELETE FROM public.tenant_modules WHERE tenant_id = '{id}';\n\
+         UPDATE public.tenants SET version = version + 1, updated_at = now() WHERE id = '{id}';\n\
+         {tables}",
+        tables = tables(tenant, plan),
+    )
+}
+
+fn tables(tenant: &Tenant, plan: &Plan) -> String {
     let id = tenant.id;
-    let schema = tenant.database_schema.literal();
     let counts = plan.counts();
     let row = |(module, count): (&&str, &i32)| {
         let enabled = tenant.modules.iter().any(|name| name.as_str() == *module);
@@ -213,12 +237,9 @@ pub(crate) fn structure(tenant: &Tenant, plan: &Plan) -> String {
     let modules: Vec<String> = counts.iter().map(row).collect();
     let names: Vec<&str> = tenant.modules.iter().map(ModuleName::as_str).collect();
     format!(
-        "SELECT public.create_tenant_schema('{id}', {schema});\n\
-         {lock};\n\
-         {tables}\
+        "{tables}\
          INSERT INTO public.tenant_modules (tenant_id, module, schema_version, enabled) VALUES {modules};\n\
          UPDATE public.tenants SET schema_version = '{version}', modules = '{{{names}}}' WHERE id = '{id}'",
-        lock = apply::lock_statement(&tenant.database_schema),
         tables = render::whole(plan, &target(tenant.id, &tenant.database_schema)),
         modules = modules.join(", "),
         names = names.join(","),

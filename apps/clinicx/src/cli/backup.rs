@@ -6,8 +6,9 @@ use clinicx_archive::{
     ArchiveId, Archivist, Backup, BackupState, Progress, Target, Watch,
     registry::{self, BackupFilter, Reason},
 };
-use clinicx_tenancy::{Left, PlatformScope, Tenant, registry as tenants};
+use clinicx_tenancy::{Left, PlatformScope, Tenant, TenantStatus, registry as tenants};
 use clinicx_types::{
+    id::TenantId,
     name::TenantSlug,
     page::{MAX_LIMIT, PageRequest},
 };
@@ -128,6 +129,43 @@ pub(super) async fn restore(
     let target = Target::new(into.as_str(), by);
     let made = watched(output, async |watch| archivist.restore_into(&backup, &target, by, watch).await).await;
     show(&made.map_err(said)?.tenant, output);
+    Ok(Outcome::Done)
+}
+
+/// A tenant that was put back, and the archived one that has everything as it was before.
+#[derive(Serialize)]
+struct PutBackBody {
+    #[serde(flatten)]
+    tenant: TenantBody,
+    rows: u64,
+    kept: String,
+}
+
+/// Puts a tenant back to a backup. It is suspended meanwhile, and served again when it was before.
+pub(super) async fn put_back(
+    platform: &Platform,
+    (slug, id): (&TenantSlug, Option<ArchiveId>),
+    by: &PlatformScope,
+    output: &Output,
+) -> Result<Outcome, Failed> {
+    let archivist = archivist(platform)?;
+    let backup = find(platform, slug, id).await?;
+    let mut tenant = tenants::get_by_slug(&platform.app, slug).await.map_err(said)?;
+    let tenancy = archivist.tenancy();
+    let was_served = tenant.status == TenantStatus::Active;
+    if was_served {
+        tenant = tenancy.suspend(slug, None, by).await.map_err(said)?;
+    }
+    let kept = Target::keeping(&tenant, TenantId::new(by.next_id()));
+    let done =
+        watched(output, async |watch| archivist.put_back(&backup, &tenant, &kept, by, watch).await).await;
+    // Whatever came of it, the tenant is whole: as it was, or as the backup is.
+    if was_served {
+        tenant = tenancy.resume(slug, None, by).await.map_err(said)?;
+    }
+    let done = done.map_err(said)?;
+    let tenant = if was_served { tenant } else { done.tenant };
+    output.one(&PutBackBody { tenant: TenantBody::from(&tenant), rows: done.rows, kept: done.kept.slug.to_string() });
     Ok(Outcome::Done)
 }
 

@@ -100,15 +100,21 @@ pub enum TenantCommand {
         /// The backup [default: the newest]
         id: Option<ArchiveId>,
     },
-    /// Make a new tenant of a backup
+    /// Make a new tenant of a backup, or put the tenant back to it
     RestoreBackup {
         /// The slug of the tenant that was backed up
         slug: TenantSlug,
         /// The backup [default: the newest]
         id: Option<ArchiveId>,
         /// The new tenant's slug
-        #[arg(long, value_name = "SLUG")]
-        into: TenantSlug,
+        #[arg(long, value_name = "SLUG", required_unless_present = "in_place", conflicts_with = "in_place")]
+        into: Option<TenantSlug>,
+        /// Put the tenant itself back; what it was is kept as an archived tenant
+        #[arg(long)]
+        in_place: bool,
+        /// Do not ask for the slug again
+        #[arg(long, requires = "in_place")]
+        yes: bool,
     },
     /// Copy a tenant as it is into a new one
     Clone {
@@ -207,8 +213,15 @@ async fn carry_out(platform: &Platform, command: TenantCommand, output: &Output)
         TenantCommand::VerifyBackup { slug, id } => {
             return backup::verify(platform, (&slug, id), &scope, output).await;
         }
-        TenantCommand::RestoreBackup { slug, id, into } => {
+        TenantCommand::RestoreBackup { slug, id, into: Some(into), .. } => {
             return backup::restore(platform, (&slug, id), &into, &scope, output).await;
+        }
+        TenantCommand::RestoreBackup { slug, id, yes, .. } => {
+            if !yes {
+                let what = format!("putting {slug} back takes from it what was done since the backup, and is not");
+                output.confirm(&what, "its slug", slug.as_str())?;
+            }
+            return backup::put_back(platform, (&slug, id), &scope, output).await;
         }
         TenantCommand::Clone { slug, into, name } => {
             return backup::clone(platform, (&slug, &into), name, &scope, output).await;

@@ -43,10 +43,12 @@ pub fn module(slot: &Slot) -> HttpModule {
             .answers::<Started>(202)
             .handler(move |cx: CallerCx, names: Path<(String, ArchiveId)>| verify(verifying.clone(), cx, names)),
         of_backup(Operation::post("/platform/tenants/{slug}/backups/{id}/restore", "restore_backup"))
-            .summary("Make a new tenant of a backup")
+            .summary("Make a new tenant of a backup, or put the tenant back to it")
             .description(
-                "Answers 202 with the job that does it. The tenant that was backed up stays as it is; nothing of the \
-                 new one can be reached before all of it was read back and compared.",
+                "Answers 202 with the job that does it. With `into` the tenant that was backed up stays as it is; \
+                 nothing of the new one can be reached before all of it was read back and compared. Without `into` the \
+                 tenant is suspended, what it is copied into an archived tenant that the job names as `kept`, and its \
+                 tables are made anew of the backup; then it is served again if it was.",
             )
             .answers::<Started>(202)
             .errors(&["slug_taken"])
@@ -85,9 +87,9 @@ struct Wanted {
 #[derive(Clone, Debug, Deserialize, JsonSchema, Validate)]
 #[serde(deny_unknown_fields)]
 struct RestoreBackup {
-    /// The new tenant's slug.
+    /// The new tenant's slug; without it the tenant itself is put back.
     #[schemars(regex(pattern = "^[a-z][a-z0-9]*(-[a-z0-9]+)*$"), length(max = 40))]
-    into: String,
+    into: Option<String>,
 }
 
 /// The copy of a tenant.
@@ -165,9 +167,19 @@ async fn restore(
         Box::pin(async move {
             let tenant = tenants::get_by_slug(&platform.app, &slug).await?;
             let backup = stored(&platform, &tenant, id).await?;
-            require_free(&platform, &tenant, ("/into", &input.into), None, &scope).await?;
-            let input = RestoreInput { backup: backup.id, into: input.into.clone() };
-            begin(&platform, &scope, tenant.id, NewJob::<Restore>::on_platform(input)).await
+            let key = match &input.into {
+                Some(into) => {
+                    require_free(&platform, &tenant, ("/into", into), None, &scope).await?;
+                    format!("into {into}")
+                }
+                None => {
+                    require_served_or_suspended(&tenant)?;
+                    format!("in place of {}", tenant.id)
+                }
+            };
+            let resume = tenant.status == TenantStatus::Active;
+            let input = RestoreInput { backup: backup.id, into: input.into.clone(), resume };
+            begin(&platform, &scope, tenant.id, NewJob::<Restore>::on_platform(input).unique(key)).await
         })
     })
     .await
@@ -259,6 +271,13 @@ fn require_tables(tenant: &Tenant) -> Result<(), ApiError> {
     match tenant.status {
         TenantStatus::Purging | TenantStatus::Purged => Err(TenancyError::Gone.into()),
         _ => Ok(()),
+    }
+}
+
+fn require_served_or_suspended(tenant: &Tenant) -> Result<(), ApiError> {
+    match tenant.status {
+        TenantStatus::Active | TenantStatus::Suspended => Ok(()),
+        from => Err(TenancyError::RefusedTransition { from, allowed: from.leads_to() }.into()),
     }
 }
 

@@ -79,6 +79,15 @@ async fn operators_back_up_verify_restore_and_clone() {
         assert_eq!(owner.get(&format!("/patients/{id}")).await.expect(200)["notes"], "afraid of needles");
     }
 
+    // The clinic itself is put back, and what it was meanwhile is kept.
+    clinic.patient("Latecomer").await;
+    let back = done(&operator, operator.post(&restore, json!({})).await).await;
+    assert_eq!(back["tenant"], json!(slug));
+    assert_eq!(clinic.admin.get("/patients?q=Latecomer").await.expect(200)["items"], json!([]));
+    assert_eq!(clinic.admin.get("/patients?q=Haddad").await.expect(200)["items"].as_array().unwrap().len(), 1);
+    let kept = back["kept"].as_str().unwrap();
+    assert_eq!(operator.get(&format!("/platform/tenants/{kept}")).await.expect(200)["status"], "archived");
+
     // What can't be done is said before there is a job.
     operator.post(&restore, json!({"into": again})).await.expect_problem(409, "slug_taken");
     operator.post(&restore, json!({"into": "No Slug"})).await.expect_problem(422, "invalid");
@@ -108,6 +117,12 @@ async fn the_command_line_backs_up_and_restores() {
     let cloned = program.run(&["tenant", "clone", "kept-two", "kept-three", "--name", "Three", "--json"]).json();
     assert_eq!((&cloned["slug"], &cloned["name"]), (&json!("kept-three"), &json!("Three")));
     assert_eq!(program.run(&["tenant", "backups", "kept-one", "--json"]).json().as_array().unwrap().len(), 1);
+
+    program.run(&["tenant", "restore-backup", "kept-one", "--in-place"]).refusal(2);
+    let back = program.run(&["tenant", "restore-backup", "kept-one", "--in-place", "--yes", "--json"]).json();
+    assert_eq!((&back["slug"], &back["status"]), (&json!("kept-one"), &json!("active")));
+    let kept = program.run(&["tenant", "show", back["kept"].as_str().unwrap(), "--json"]).json();
+    assert_eq!(kept["status"], "archived");
 
     // A purge keeps the backups unless it is told otherwise, and says what is left.
     program.run(&["tenant", "archive", "kept-one"]).expect(0);

@@ -4,6 +4,7 @@
 
 mod backup;
 mod cutting;
+mod in_place;
 mod mutation;
 mod restore;
 mod retention;
