@@ -218,7 +218,7 @@ async fn carry_out(platform: &Platform, command: TenantCommand, output: &Output)
         }
         TenantCommand::RestoreBackup { slug, id, yes, .. } => {
             if !yes {
-                let what = format!("putting {slug} back takes from it what was done since the backup, and is not");
+                let what = format!("putting {slug} back to a backup drops its present tables");
                 output.confirm(&what, "its slug", slug.as_str())?;
             }
             return backup::put_back(platform, (&slug, id), &scope, output).await;
