@@ -7,8 +7,8 @@ use std::{
 
 use async_trait::async_trait;
 use clinicx_archive::{
-    ArchiveError, ArchiveId, Archivist, ArchivistOptions, Backup, BackupLogin, Folder, Progress, Retention, Store,
-    Target, Watch,
+    ArchiveError, ArchiveId, Archivist, ArchivistOptions, Backup, BackupLogin, Folder, Progress, Retention,
+    Store, Target, Watch,
     registry::{self, Reason},
 };
 use clinicx_jobs::{JobContext, JobError, JobKind, JobSet, NewJob, OnPlatform, Schedule, enqueue};
@@ -99,7 +99,8 @@ impl JobKind for BackUp {
         let told = Told::default();
         let said = |progress| told.note(progress);
         let watch = Watch::stopped_by(context.stop().clone()).telling(&said);
-        let backup = told.report(context, archivist.back_up(&tenant, reason, context.scope(), &watch)).await?;
+        let backup =
+            told.report(context, archivist.back_up(&tenant, reason, context.scope(), &watch)).await?;
         if input.due && self.0.config.archive.verify {
             context.step("verify").await;
             told.report(context, archivist.verify(&backup, context.scope(), &watch)).await?;
@@ -295,7 +296,8 @@ impl JobKind for BackUpDue {
         for slug in archivist.due(every, context.scope()).await? {
             context.go_on()?;
             let tenant = tenants::get_by_slug(&self.0.app, &slug).await?.id;
-            let new = NewJob::<BackUp>::on_platform(BackUpInput { tenant, due: true }).unique(tenant.to_string());
+            let new =
+                NewJob::<BackUp>::on_platform(BackUpInput { tenant, due: true }).unique(tenant.to_string());
             asked += usize::from(enqueue(&self.0.app, context.scope(), new).await?.is_new);
         }
         Ok(Asked { tenants: asked })

@@ -83,7 +83,10 @@ async fn run(many: usize, megabytes: usize) {
         ("backup of the large tenant : COPY out", backed_up, reading, BESIDE_COPY),
         ("restore of the large tenant : COPY in", restoring, writing, BESIDE_COPY),
     ];
-    println!("{many} tenants, one of {megabytes} MB ({} stored), fsync on", backup.stored_bytes.unwrap_or_default());
+    println!(
+        "{many} tenants, one of {megabytes} MB ({} stored), fsync on",
+        backup.stored_bytes.unwrap_or_default()
+    );
     let mut holds = true;
     for (what, ours, other, bar) in bars {
         let ratio = ours.as_secs_f64() / other.as_secs_f64();
@@ -118,10 +121,7 @@ impl Bench {
         tenancy.register_clusters().await.unwrap();
         let archivist = Archivist::new(ArchivistOptions {
             tenancy: tenancy.clone(),
-            backup: Some(BackupLogin {
-                connect: login(SystemRole::Backup),
-                session_authorization: None,
-            }),
+            backup: Some(BackupLogin { connect: login(SystemRole::Backup), session_authorization: None }),
             store: Some(Arc::new(Folder::new(folder.join("archives")))),
             sealed: clinicx_core::sealed::COLUMNS.to_vec(),
             left_behind: &["outbox", "idempotency_keys"],

@@ -6,11 +6,7 @@ use clinicx_keys::sealed::SealedColumn;
 use clinicx_persistence::SystemConnection;
 use clinicx_tenancy::Tenancy;
 
-use crate::{
-    error::ArchiveError,
-    snapshot::BackupLogin,
-    store::Store,
-};
+use crate::{error::ArchiveError, snapshot::BackupLogin, store::Store};
 
 /// How archives are made, and where they are kept.
 #[derive(Clone, Debug)]

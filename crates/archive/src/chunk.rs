@@ -87,7 +87,12 @@ impl ChunkWriter {
         out.extend_from_slice(HEAD);
         let compressor = zstd::bulk::Compressor::new(LEVEL).map_err(|_| refused(stream.table))?;
         let table = stream.table.to_owned();
-        Ok(Self { sealer: Sealer::new(key, stream)?, compressor, table, waiting: Vec::with_capacity(CHUNK_BYTES) })
+        Ok(Self {
+            sealer: Sealer::new(key, stream)?,
+            compressor,
+            table,
+            waiting: Vec::with_capacity(CHUNK_BYTES),
+        })
     }
 
     /// Takes rows; `out` receives the chunks that are full.
@@ -170,8 +175,10 @@ impl ChunkReader {
         }
         let mut taken = 0;
         while let Some(sealed) = next(self.waiting.get(taken..).unwrap_or_default(), &self.table)? {
-            let opened = open(&mut self.sealer, sealed, &mut self.has_ended).ok_or_else(|| refused(&self.table))?;
-            let plain = self.decompressor.decompress(&opened, CHUNK_BYTES).map_err(|_| refused(&self.table))?;
+            let opened =
+                open(&mut self.sealer, sealed, &mut self.has_ended).ok_or_else(|| refused(&self.table))?;
+            let plain =
+                self.decompressor.decompress(&opened, CHUNK_BYTES).map_err(|_| refused(&self.table))?;
             rows.extend_from_slice(&plain);
             taken += LENGTH_BYTES + sealed.len();
         }

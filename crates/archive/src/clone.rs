@@ -53,11 +53,7 @@ impl Archivist {
 }
 
 /// Tells the tenant that was copied of it.
-fn copied(
-    tenant: &Tenant,
-    into: &clinicx_types::name::TenantSlug,
-    by: &PlatformScope,
-) -> sea_orm::Statement {
+fn copied(tenant: &Tenant, into: &clinicx_types::name::TenantSlug, by: &PlatformScope) -> sea_orm::Statement {
     let action = clinicx_tenancy::audit::Action {
         name: "tenant.cloned",
         entity: "tenant",

@@ -106,7 +106,9 @@ impl ArchiveError {
 
     fn failure(&self) -> Option<&Failure> {
         match self {
-            Self::Database(failure) | Self::Migration(MigrateError::Database(failure)) => Some(&failure.failure),
+            Self::Database(failure) | Self::Migration(MigrateError::Database(failure)) => {
+                Some(&failure.failure)
+            }
             _ => None,
         }
     }
@@ -130,7 +132,9 @@ impl DomainError for ArchiveError {
             Self::Unknown => ErrorKind::NotFound,
             Self::Refused(_) | Self::State(_) => ErrorKind::Conflict,
             Self::Different(_) => ErrorKind::Internal,
-            Self::Stopped | Self::NotConfigured | Self::Store(StoreError::Unavailable(_)) => ErrorKind::Unavailable,
+            Self::Stopped | Self::NotConfigured | Self::Store(StoreError::Unavailable(_)) => {
+                ErrorKind::Unavailable
+            }
             Self::Store(_) => ErrorKind::Internal,
             Self::Migration(MigrateError::Locked { .. }) => ErrorKind::Unavailable,
             other => match (other.inner(), other.failure()) {

@@ -1,7 +1,7 @@
 //! Puts a tenant back to what a backup holds, and keeps what it was.
 
 use clinicx_keys::{archive::cipher_of, store};
-use clinicx_tenancy::{PlatformScope, Tenant, TenancyError, TenantStatus, registry as tenants};
+use clinicx_tenancy::{PlatformScope, TenancyError, Tenant, TenantStatus, registry as tenants};
 use clinicx_types::{
     id::TenantId,
     name::{ModuleName, TenantSlug},

@@ -63,7 +63,8 @@ impl<'a> Loading<'a> {
         }
         let name = schema.as_str();
         let taken: Vec<Taken> = tx.query_all(dependents(name)).await.map_err(failed)?;
-        let mut script: Vec<String> = FORMS.iter().map(|(name, value)| format!("SET LOCAL {name} TO '{value}'")).collect();
+        let mut script: Vec<String> =
+            FORMS.iter().map(|(name, value)| format!("SET LOCAL {name} TO '{value}'")).collect();
         script.extend(taken.iter().map(|one| one.away.clone()));
         for table in &tables {
             let table = format!("{}.{}", schema.quoted(), table.name.quoted());

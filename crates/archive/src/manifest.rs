@@ -12,9 +12,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use chrono::{DateTime, Utc};
 use clinicx_keys::{
-    ArchiveKey, KeyProviders, WrappedArchiveKey, Wrapped,
-    envelope::Origin,
-    store::StoredKey,
+    ArchiveKey, KeyProviders, Wrapped, WrappedArchiveKey, envelope::Origin, store::StoredKey,
 };
 use clinicx_types::id::{TenantId, UserId};
 use hmac::{Hmac, KeyInit, Mac};
@@ -240,7 +238,11 @@ pub struct Opened {
 /// # Errors
 /// [`ArchiveError::Refused`]: it is none, it was changed, it is another archive's or another tenant's;
 /// [`ArchiveError::Keys`] when the master key is away.
-pub(crate) async fn open(file: &[u8], place: Place, providers: &KeyProviders) -> Result<Opened, ArchiveError> {
+pub(crate) async fn open(
+    file: &[u8],
+    place: Place,
+    providers: &KeyProviders,
+) -> Result<Opened, ArchiveError> {
     let malformed = || ArchiveError::from(Refusal::Manifest);
     let text = std::str::from_utf8(file).map_err(|_| malformed())?;
     let (first, rest) = text.split_once('\n').ok_or_else(malformed)?;
@@ -256,7 +258,8 @@ pub(crate) async fn open(file: &[u8], place: Place, providers: &KeyProviders) ->
     let wrapped =
         WrappedArchiveKey { provider: head.provider, wrapped: Wrapped { key_id: head.key_id, bytes } };
     let key = ArchiveKey::unwrap(providers, &wrapped, place.tenant, place.archive.uuid()).await;
-    let key = key.map_err(|error| if is_away(&error) { error.into() } else { ArchiveError::from(Refusal::Mac) })?;
+    let key =
+        key.map_err(|error| if is_away(&error) { error.into() } else { ArchiveError::from(Refusal::Mac) })?;
     let expected = read_hex(tag).ok_or(Refusal::Mac)?;
     mac(&key, first.as_bytes(), body.as_bytes())?.verify_slice(&expected).map_err(|_| Refusal::Mac)?;
     let manifest: Manifest = serde_json::from_str(body).map_err(|_| malformed())?;

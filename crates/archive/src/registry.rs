@@ -233,7 +233,8 @@ pub(crate) async fn stored(
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     let (rows, bytes, stored) =
         (number(manifest.rows()), number(manifest.bytes()), number(manifest.stored_bytes()));
-    let (version, lsn, taken_at) = (manifest.schema_version.as_str(), manifest.lsn.as_str(), manifest.taken_at);
+    let (version, lsn, taken_at) =
+        (manifest.schema_version.as_str(), manifest.lsn.as_str(), manifest.taken_at);
     let row = raw_sql!(
         Postgres,
         r#"UPDATE public.tenant_backups

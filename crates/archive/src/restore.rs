@@ -149,7 +149,8 @@ impl Archivist {
         if backup.state != BackupState::Stored {
             return Err(ArchiveError::State(backup.state.to_string()));
         }
-        let opened = check::check(self.store()?.as_ref(), backup.place(), self.tenancy().keys(), watch).await?;
+        let opened =
+            check::check(self.store()?.as_ref(), backup.place(), self.tenancy().keys(), watch).await?;
         // An older archive may lie in its place, whole and in order.
         if backup.manifest_mac.as_deref().is_some_and(|mac| mac != opened.mac) {
             return Err(Refusal::Misplaced.into());
@@ -162,11 +163,7 @@ impl Archivist {
     }
 
     /// Describes the tenant that is to be made.
-    pub(crate) fn describe(
-        &self,
-        manifest: &Manifest,
-        target: &Target,
-    ) -> Result<NewTenant, ArchiveError> {
+    pub(crate) fn describe(&self, manifest: &Manifest, target: &Target) -> Result<NewTenant, ArchiveError> {
         let facts = manifest.tenant.clone();
         let draft = TenantDraft {
             slug: target.slug.clone(),

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use clinicx_keys::store as keys;
 use clinicx_migration::tenant::{ledger, plan};
 use clinicx_persistence::SystemExecutor;
-use clinicx_tenancy::{Tenant, TenancyError, registry};
+use clinicx_tenancy::{TenancyError, Tenant, registry};
 use clinicx_types::{
     id::{TenantId, UserId},
     name::{RoleName, SchemaName},
@@ -16,7 +16,9 @@ use clinicx_types::{
 use futures_util::{StreamExt, stream::BoxStream};
 use sea_orm::{DbErr, FromQueryResult, QueryResult, RuntimeErr, Statement, raw_sql, sea_query::Values};
 use sea_query_sqlx::SqlxValues;
-use sqlx::{ConnectOptions, Connection, Executor, PgConnection, Postgres, postgres::PgConnectOptions, query::Query};
+use sqlx::{
+    ConnectOptions, Connection, Executor, PgConnection, Postgres, postgres::PgConnectOptions, query::Query,
+};
 use tokio::sync::Mutex;
 
 use crate::{

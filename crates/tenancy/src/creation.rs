@@ -79,7 +79,9 @@ impl Tenancy {
         let tx = self.open_for_long(old).await?;
         // In the order in which a migration takes the two.
         let lock = apply::lock_statement(&old.database_schema);
-        tx.run("wait for migrations", lock).await.map_err(|failure| TenancyError::Database(failure.failure))?;
+        tx.run("wait for migrations", lock)
+            .await
+            .map_err(|failure| TenancyError::Database(failure.failure))?;
         let locked = registry::lock_by_slug(&tx, &old.slug).await?;
         if locked.id != old.id {
             return Err(TenancyError::UnknownTenant);
@@ -124,8 +126,7 @@ impl Creation {
     /// [`TenancyError::Migration`], [`TenancyError::Database`].
     pub async fn bring_forward(&self, plan: &Plan) -> Result<(), TenancyError> {
         let Tenant { id, database_schema, modules, .. } = &self.tenant;
-        let subject =
-            Subject { tenant_id: *id, schema: database_schema.clone(), modules: modules.clone() };
+        let subject = Subject { tenant_id: *id, schema: database_schema.clone(), modules: modules.clone() };
         apply::migrate_within(&self.tx, plan, &subject).await?;
         Ok(())
     }

@@ -116,7 +116,10 @@ pub(crate) fn describe(new: NewTenant, plan: &Plan, by: &PlatformScope) -> Tenan
     }
 }
 
-pub(crate) async fn open(connection: OwnerConnection, target: &ScriptTarget) -> Result<OwnerTransaction, TenancyError> {
+pub(crate) async fn open(
+    connection: OwnerConnection,
+    target: &ScriptTarget,
+) -> Result<OwnerTransaction, TenancyError> {
     let settings = format!("{SETTINGS}; {}", render::settings(target));
     connection.begin(&settings).await.map_err(|failure| TenancyError::Database(failure.failure))
 }

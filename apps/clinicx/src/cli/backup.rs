@@ -56,10 +56,7 @@ impl<'a> Shown<'a> {
 }
 
 /// Runs a piece of work on archives where it can be watched.
-async fn watched<T, E>(
-    output: &Output,
-    work: impl AsyncFnOnce(&Watch<'_>) -> Result<T, E>,
-) -> Result<T, E> {
+async fn watched<T, E>(output: &Output, work: impl AsyncFnOnce(&Watch<'_>) -> Result<T, E>) -> Result<T, E> {
     let shown = Shown::new(output);
     let said = |progress| shown.note(progress);
     let done = work(&Watch::stopped_by(shown.stop.clone()).telling(&said)).await;
@@ -96,7 +93,8 @@ pub(super) async fn list(platform: &Platform, slug: &TenantSlug, output: &Output
             None => break,
         }
     }
-    let columns = ["id", "state", "taken_at", "schema_version", "rows", "stored_bytes", "verification", "verified_at"];
+    let columns =
+        ["id", "state", "taken_at", "schema_version", "rows", "stored_bytes", "verification", "verified_at"];
     output.many(&backups, &columns);
     Ok(Outcome::Done)
 }
@@ -165,7 +163,11 @@ pub(super) async fn put_back(
     }
     let done = done.map_err(said)?;
     let tenant = if was_served { tenant } else { done.tenant };
-    output.one(&PutBackBody { tenant: TenantBody::from(&tenant), rows: done.rows, kept: done.kept.slug.to_string() });
+    output.one(&PutBackBody {
+        tenant: TenantBody::from(&tenant),
+        rows: done.rows,
+        kept: done.kept.slug.to_string(),
+    });
     Ok(Outcome::Done)
 }
 
@@ -232,7 +234,9 @@ pub(super) fn archivist(platform: &Platform) -> Result<Archivist, Failed> {
         ));
     }
     if platform.logins.backup.is_none() {
-        return Err(Failed::message("database.backup_url is not configured; it reads tenants for their backups"));
+        return Err(Failed::message(
+            "database.backup_url is not configured; it reads tenants for their backups",
+        ));
     }
     Ok(archives::archivist(platform)?)
 }

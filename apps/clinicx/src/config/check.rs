@@ -80,9 +80,9 @@ impl Config {
         within("archive.keep_last", archive.keep_last, 1..=10_000)?;
         not_zero("archive.keep_for", archive.keep_for)?;
         match archive.every {
-            Some(_) if archive.folder.is_none() => {
-                Err(unfit("archive.every is set and archive.folder is not; set the folder that holds the archives"))
-            }
+            Some(_) if archive.folder.is_none() => Err(unfit(
+                "archive.every is set and archive.folder is not; set the folder that holds the archives",
+            )),
             Some(every) if every < Duration::from_secs(600) => {
                 Err(unfit("archive.every must be at least 10 minutes"))
             }

@@ -5,7 +5,7 @@ use clinicx_archive::{
     registry::{self, BackupFilter},
 };
 use clinicx_jobs::{JobKind, NewJob, OnPlatform, enqueue};
-use clinicx_tenancy::{PlatformScope, Tenant, TenancyError, TenantDraft, TenantStatus, registry as tenants};
+use clinicx_tenancy::{PlatformScope, TenancyError, Tenant, TenantDraft, TenantStatus, registry as tenants};
 use clinicx_types::id::TenantId;
 use clinicx_web::{Access, ApiError, Body, CallerCx, HttpModule, List, Operation, Path, Reply};
 use schemars::JsonSchema;
@@ -108,7 +108,6 @@ struct CloneBody {
 #[derive(Clone, Copy, Debug, Serialize, JsonSchema)]
 struct Started {
     /// Names it; `Location` says where its state is found.
-    #[expect(dead_code, reason = "the answer is written by the kit; this describes it")]
     job_id: uuid::Uuid,
 }
 

@@ -278,6 +278,9 @@ struct PurgeQuery {
     /// Before the retention time is over.
     #[serde(default)]
     force: bool,
+    /// With its backups; without it they stay.
+    #[serde(default)]
+    backups: bool,
 }
 
 pub(super) fn scope(cx: &CallerCx) -> PlatformScope {

@@ -28,7 +28,10 @@ async fn ask(operator: &Api, path: &str) -> Answer {
 async fn done(operator: &Api, answer: Answer) -> Value {
     let location = answer.header("location").to_owned();
     let body = answer.expect(202);
-    assert!(location.ends_with(&format!("/platform/jobs/{}", body["job_id"].as_str().unwrap())), "{location}");
+    assert!(
+        location.ends_with(&format!("/platform/jobs/{}", body["job_id"].as_str().unwrap())),
+        "{location}"
+    );
     let path = format!("/platform/jobs/{}", body["job_id"].as_str().unwrap());
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
@@ -84,7 +87,10 @@ async fn operators_back_up_verify_restore_and_clone() {
     let back = done(&operator, operator.post(&restore, json!({})).await).await;
     assert_eq!(back["tenant"], json!(slug));
     assert_eq!(clinic.admin.get("/patients?q=Latecomer").await.expect(200)["items"], json!([]));
-    assert_eq!(clinic.admin.get("/patients?q=Haddad").await.expect(200)["items"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        clinic.admin.get("/patients?q=Haddad").await.expect(200)["items"].as_array().unwrap().len(),
+        1
+    );
     let kept = back["kept"].as_str().unwrap();
     assert_eq!(operator.get(&format!("/platform/tenants/{kept}")).await.expect(200)["status"], "archived");
 
@@ -104,17 +110,21 @@ async fn the_command_line_backs_up_and_restores() {
     run(&program, &create_tenant("kept-one", &["--module", "billing"])).expect(0);
     assert!(program.run(&["tenant", "backup", "kept-one"]).refusal(1).contains("archive.folder"));
     let program = program.with("CLINICX_ARCHIVE__FOLDER", folder.display().to_string());
-    assert!(program.run(&["tenant", "verify-backup", "kept-one"]).refusal(1).contains("clinicx tenant backup"));
+    assert!(
+        program.run(&["tenant", "verify-backup", "kept-one"]).refusal(1).contains("clinicx tenant backup")
+    );
     let made = program.run(&["tenant", "backup", "kept-one", "--json"]).json();
     assert_eq!((&made["state"], &made["tenant"]), (&json!("stored"), &json!("kept-one")));
     let proven = program.run(&["tenant", "verify-backup", "kept-one", "--json"]).json();
     assert_eq!((&proven["id"], &proven["verification"]), (&made["id"], &json!("passed")));
     let id = made["id"].as_str().unwrap();
-    let restored = program.run(&["tenant", "restore-backup", "kept-one", id, "--into", "kept-two", "--json"]).json();
+    let restored =
+        program.run(&["tenant", "restore-backup", "kept-one", id, "--into", "kept-two", "--json"]).json();
     assert_eq!((&restored["slug"], &restored["status"]), (&json!("kept-two"), &json!("active")));
     program.run(&["tenant", "restore-backup", "kept-one", "--into", "kept-two"]).refusal(1);
     program.run(&["tenant", "restore-backup", "kept-one"]).expect(2);
-    let cloned = program.run(&["tenant", "clone", "kept-two", "kept-three", "--name", "Three", "--json"]).json();
+    let cloned =
+        program.run(&["tenant", "clone", "kept-two", "kept-three", "--name", "Three", "--json"]).json();
     assert_eq!((&cloned["slug"], &cloned["name"]), (&json!("kept-three"), &json!("Three")));
     assert_eq!(program.run(&["tenant", "backups", "kept-one", "--json"]).json().as_array().unwrap().len(), 1);
 

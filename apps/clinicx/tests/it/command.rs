@@ -442,7 +442,13 @@ fn every_command_explains_itself() {
     for (group, commands) in [
         ("migrate", &["system", "tenants", "status"][..]),
         ("fleet", &["migrate", "status", "drift", "ring", "pin", "unpin"]),
-        ("tenant", &["create", "list", "show", "suspend", "resume", "archive", "restore", "purge", "backup", "clone"]),
+        (
+            "tenant",
+            &[
+                "create", "list", "show", "suspend", "resume", "archive", "restore", "purge", "backup",
+                "clone",
+            ],
+        ),
         ("user", &["create", "grant", "reset-password", "reset-totp"]),
         ("audit", &["checkpoint", "verify", "public-key", "prove", "prune"]),
     ] {

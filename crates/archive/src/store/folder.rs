@@ -180,7 +180,8 @@ async fn flush(folder: &Path) -> Result<(), StoreError> {
 
 /// A name that is none of ours leads nowhere.
 fn require_plain(file: &str) -> Result<(), StoreError> {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'.';
+    let is_plain =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_' || byte == b'.';
     match !file.starts_with('.') && !file.is_empty() && file.bytes().all(is_plain) {
         true => Ok(()),
         false => Err(StoreError::Missing("file of that name".to_owned())),

@@ -25,7 +25,8 @@ async fn a_backup_names_what_it_holds_and_leaves_its_rows() {
     let opened =
         check::check(clinic.store().as_ref(), backup.place(), &keys(), &Watch::default()).await.unwrap();
     let manifest = &opened.manifest;
-    let rows = |table: &str| manifest.tables.iter().find(|entry| entry.table.name.as_str() == table).unwrap().rows;
+    let rows =
+        |table: &str| manifest.tables.iter().find(|entry| entry.table.name.as_str() == table).unwrap().rows;
     assert_eq!((rows("patients"), rows("invoices"), rows("staff"), rows("dental_charts")), (7, 2, 1, 0));
     assert_eq!(backup.rows, i64::try_from(manifest.rows()).ok());
     assert_eq!(manifest.schema_version, clinic.tenant.tenant.schema_version.to_string());
@@ -67,7 +68,9 @@ async fn a_backup_while_others_write_is_one_snapshot() {
             for name in ["Left", "Right"] {
                 let body = serde_json::json!({ "family_name": name, "given_name": "A", "notes": "x" });
                 let input = serde_json::from_value(body).unwrap();
-                clinicx_core::patient::create(&tx, &writer.scope, &writer.tenant.cipher, input).await.unwrap();
+                clinicx_core::patient::create(&tx, &writer.scope, &writer.tenant.cipher, input)
+                    .await
+                    .unwrap();
             }
             tx.commit().await.unwrap();
             pairs += 1;
@@ -80,7 +83,9 @@ async fn a_backup_while_others_write_is_one_snapshot() {
         let backup = clinic.back_up().await;
         let into = format!("{}{number}", clinic.tenant.tenant.slug);
         let archivist = clinic.archivist();
-        let restored = archivist.restore_into(&backup, &Target::new(&into, &clinic.by), &clinic.by, &Watch::default()).await;
+        let restored = archivist
+            .restore_into(&backup, &Target::new(&into, &clinic.by), &clinic.by, &Watch::default())
+            .await;
         seen.push(pairs(&clinic, &restored.unwrap().tenant).await);
     }
     goes_on.store(false, Ordering::Relaxed);
@@ -93,9 +98,7 @@ async fn a_backup_while_others_write_is_one_snapshot() {
 async fn pairs(clinic: &Clinic, tenant: &clinicx_tenancy::Tenant) -> (i64, i64, i64) {
     let mut superuser = clinic.tenant.database.superuser().await;
     let schema = tenant.database_schema.quoted();
-    let count = |name: &str| {
-        format!("(SELECT count(*) FROM {schema}.patients WHERE family_name = '{name}')")
-    };
+    let count = |name: &str| format!("(SELECT count(*) FROM {schema}.patients WHERE family_name = '{name}')");
     let sql = format!(
         "SELECT {}, {}, (SELECT count(*) FROM {schema}.patient_search_tokens)",
         count("Left"),
@@ -119,7 +122,8 @@ async fn a_backup_that_is_stopped_leaves_nothing_but_a_note() {
     let stopped = archivist.back_up(tenant, registry::Reason::Demand, &clinic.by, &watch).await.unwrap_err();
     assert!(matches!(stopped, ArchiveError::Stopped), "{stopped:?}");
     assert!(clinic.store().list(tenant.id).await.unwrap().is_empty());
-    let failed = registry::of_tenant(clinic.tenant.tenancy.app(), tenant.id, BackupState::Failed).await.unwrap();
+    let failed =
+        registry::of_tenant(clinic.tenant.tenancy.app(), tenant.id, BackupState::Failed).await.unwrap();
     assert_eq!(failed.len(), 1);
     archivist.verify(&failed[0], &clinic.by, &Watch::default()).await.unwrap_err();
     clinic.back_up().await;

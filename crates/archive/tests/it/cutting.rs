@@ -103,8 +103,12 @@ async fn a_killed_backup_is_never_listed_and_swept_up() {
         let stuck = Stuck::after(calls, clinic.store());
         let (reached, working) = (Arc::clone(&stuck.reached), Arc::clone(&clinic));
         let work = tokio::spawn(async move {
-            let (archivist, tenant) = (working.archivist_with(Arc::new(stuck)), working.tenant.tenant.clone());
-            archivist.back_up(&tenant, registry::Reason::Demand, &working.by, &Watch::default()).await.map(drop)
+            let (archivist, tenant) =
+                (working.archivist_with(Arc::new(stuck)), working.tenant.tenant.clone());
+            archivist
+                .back_up(&tenant, registry::Reason::Demand, &working.by, &Watch::default())
+                .await
+                .map(drop)
         });
         tokio::select! {
             () = reached.notified() => {
@@ -143,7 +147,10 @@ async fn a_killed_restore_leaves_nothing_and_can_be_done_again() {
         let (backup, slug) = (backup.clone(), into.clone());
         let work = tokio::spawn(async move {
             let archivist = working.archivist_with(Arc::new(stuck));
-            archivist.restore_into(&backup, &Target::new(slug, &working.by), &working.by, &Watch::default()).await.map(drop)
+            archivist
+                .restore_into(&backup, &Target::new(slug, &working.by), &working.by, &Watch::default())
+                .await
+                .map(drop)
         });
         tokio::select! {
             () = reached.notified() => work.abort(),
@@ -153,7 +160,10 @@ async fn a_killed_restore_leaves_nothing_and_can_be_done_again() {
         assert_eq!(clinic.left_of(&into).await, 0, "{calls}");
     }
     let archivist = clinic.archivist();
-    let restored = archivist.restore_into(&backup, &Target::new(&into, &clinic.by), &clinic.by, &Watch::default()).await.unwrap();
+    let restored = archivist
+        .restore_into(&backup, &Target::new(&into, &clinic.by), &clinic.by, &Watch::default())
+        .await
+        .unwrap();
     assert_eq!(clinic.left_of(&into).await, 3);
     clinic.has_no_gaps(&restored.tenant).await;
 }
@@ -170,6 +180,10 @@ async fn a_restore_that_is_stopped_leaves_nothing() {
         }
     };
     let watch = Watch::stopped_by(stop.clone()).telling(&after);
-    clinic.archivist().restore_into(&backup, &Target::new(&into, &clinic.by), &clinic.by, &watch).await.unwrap_err();
+    clinic
+        .archivist()
+        .restore_into(&backup, &Target::new(&into, &clinic.by), &clinic.by, &watch)
+        .await
+        .unwrap_err();
     assert_eq!(clinic.left_of(&into).await, 0);
 }

@@ -140,7 +140,12 @@ async fn edited_manifests(bench: &mut Bench) {
     bench.edit(|manifest| manifest["tenant"]["slug"] = "other".into()).await;
     bench.edit(|manifest| manifest["tenant"]["modules"] = serde_json::json!(["core"])).await;
     bench.edit(|manifest| manifest["schema_version"] = "1.1.1".into()).await;
-    bench.edit(|manifest| manifest["members"] = serde_json::json!([{"user_id": "0197f5a0-0000-7000-8000-000000000000", "roles": ["owner"]}])).await;
+    bench
+        .edit(|manifest| {
+            manifest["members"] =
+                serde_json::json!([{"user_id": "0197f5a0-0000-7000-8000-000000000000", "roles": ["owner"]}])
+        })
+        .await;
     bench.edit(|manifest| manifest["keys"] = serde_json::json!([])).await;
     bench.edit(|manifest| manifest["migrations"][0]["checksum"] = "0".repeat(64).into()).await;
     bench.edit(|manifest| manifest["more"] = true.into()).await;
@@ -185,8 +190,11 @@ async fn a_restore_refuses_before_it_makes_anything() {
     bytes[last] ^= 1;
     fs::write(&file, bytes).unwrap();
     let (clinic, into) = (&bench.clinic, format!("x{}", &bench.clinic.tenant.tenant.slug.as_str()[1..]));
-    let refused =
-        clinic.archivist().restore_into(&bench.backup, &Target::new(&into, &clinic.by), &clinic.by, &Watch::default()).await.unwrap_err();
+    let refused = clinic
+        .archivist()
+        .restore_into(&bench.backup, &Target::new(&into, &clinic.by), &clinic.by, &Watch::default())
+        .await
+        .unwrap_err();
     assert!(matches!(refused, ArchiveError::Refused(_)), "{refused:?}");
     assert_eq!(clinic.left_of(&into).await, 0);
 }

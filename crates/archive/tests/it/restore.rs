@@ -27,8 +27,12 @@ async fn is_a_copy(clinic: &Clinic, tenant: &clinicx_tenancy::Tenant) {
     let found = find(&copy, "A Haddad 3").await;
     assert_eq!(found, (vec!["Haddad 3".to_owned()], Some("afraid of needles".to_owned())));
     assert!(find(&copy, "A Haddad 9").await.0.is_empty());
-    let mixed = Clinic { tenant: clinicx_testing::TestTenant { cipher: clinic.tenant.cipher.clone(), ..copy.tenant.clone() }, ..copy };
-    let filter = clinicx_core::patient::PatientFilter { identifier: Some("A Haddad 3".into()), ..Default::default() };
+    let mixed = Clinic {
+        tenant: clinicx_testing::TestTenant { cipher: clinic.tenant.cipher.clone(), ..copy.tenant.clone() },
+        ..copy
+    };
+    let filter =
+        clinicx_core::patient::PatientFilter { identifier: Some("A Haddad 3".into()), ..Default::default() };
     let (connection, cipher) = (&mixed.tenant.connection, &mixed.tenant.cipher);
     let order = (&Default::default(), clinicx_core::patient::PatientSort::Name);
     clinicx_core::patient::list(connection, &mixed.scope, cipher, &filter, order).await.unwrap_err();
@@ -39,8 +43,11 @@ async fn a_restored_tenant_is_what_was_archived() {
     let clinic = Clinic::open().await;
     let backup = clinic.back_up().await;
     let into = copy_of(&clinic);
-    let restored =
-        clinic.archivist().restore_into(&backup, &Target::new(&into, &clinic.by), &clinic.by, &Watch::default()).await.unwrap();
+    let restored = clinic
+        .archivist()
+        .restore_into(&backup, &Target::new(&into, &clinic.by), &clinic.by, &Watch::default())
+        .await
+        .unwrap();
     assert_eq!(restored.tenant.slug.as_str(), into);
     is_a_copy(&clinic, &restored.tenant).await;
     assert_eq!(clinic.actions(&restored.tenant).await, ["tenant.restored_from_backup"]);
@@ -51,8 +58,10 @@ async fn numbers_and_the_ledger_go_on_where_they_were() {
     let clinic = Clinic::open().await;
     let backup = clinic.back_up().await;
     let archivist = clinic.archivist();
-    let restored =
-        archivist.restore_into(&backup, &Target::new(copy_of(&clinic), &clinic.by), &clinic.by, &Watch::default()).await.unwrap();
+    let restored = archivist
+        .restore_into(&backup, &Target::new(copy_of(&clinic), &clinic.by), &clinic.by, &Watch::default())
+        .await
+        .unwrap();
     let copy = clinic.in_tenant(&restored.tenant).await;
     assert_eq!(copy.invoice().await, "INV-2026-00003");
     assert_eq!(clinic.invoice().await, "INV-2026-00003");
@@ -90,7 +99,10 @@ async fn a_verification_proves_and_leaves_nothing() {
     clinic.archivist().verify(&backup, &clinic.by, &Watch::default()).await.unwrap_err();
     let refused = registry::get(app, None, backup.id).await.unwrap();
     assert_eq!(refused.verification.as_deref(), Some("failed"));
-    assert_eq!(refused.error.as_deref(), Some("the archive is refused: the file patients.rows is not what was written"));
+    assert_eq!(
+        refused.error.as_deref(),
+        Some("the archive is refused: the file patients.rows is not what was written")
+    );
 }
 
 /// Schemas and roles of verifications, of which others may run at the same time.
@@ -108,7 +120,11 @@ async fn a_slug_that_is_taken_or_wrong_is_refused_and_nothing_is_made() {
     let backup = clinic.back_up().await;
     let archivist = clinic.archivist();
     let refusal = async |into: &str| {
-        archivist.restore_into(&backup, &Target::new(into, &clinic.by), &clinic.by, &Watch::default()).await.unwrap_err().code()
+        archivist
+            .restore_into(&backup, &Target::new(into, &clinic.by), &clinic.by, &Watch::default())
+            .await
+            .unwrap_err()
+            .code()
     };
     assert_eq!(refusal(clinic.tenant.tenant.slug.as_str()).await, "slug_taken");
     assert_eq!(refusal("No Slug").await, "invalid");
@@ -124,8 +140,10 @@ async fn a_purged_tenant_comes_back_from_its_archive() {
     let purge = Purge::Now { confirm: Some(slug.to_string()) };
     tenancy.purge(slug, None, &purge, &clinic.by, Vec::new()).await.unwrap();
     let archivist = clinic.archivist();
-    let restored =
-        archivist.restore_into(&backup, &Target::new(copy_of(&clinic), &clinic.by), &clinic.by, &Watch::default()).await.unwrap();
+    let restored = archivist
+        .restore_into(&backup, &Target::new(copy_of(&clinic), &clinic.by), &clinic.by, &Watch::default())
+        .await
+        .unwrap();
     assert_eq!(clinic.contents(&restored.tenant.database_schema).await, contents);
     let copy = clinic.in_tenant(&restored.tenant).await;
     assert_eq!(find(&copy, "A Haddad 1").await.1.as_deref(), Some("afraid of needles"));
@@ -143,14 +161,17 @@ async fn members_who_have_an_account_come_with_it() {
     superuser.execute(sqlx::AssertSqlSafe(sql)).await.unwrap();
     let backup = clinic.back_up().await;
     let archivist = clinic.archivist();
-    let restored =
-        archivist.restore_into(&backup, &Target::new(copy_of(&clinic), &clinic.by), &clinic.by, &Watch::default()).await.unwrap();
-    let roles: Vec<String> = sqlx::query_scalar("SELECT roles FROM public.memberships WHERE user_id = $1 AND tenant_id = $2")
-        .bind(user)
-        .bind(restored.tenant.id.uuid())
-        .fetch_one(&mut superuser)
+    let restored = archivist
+        .restore_into(&backup, &Target::new(copy_of(&clinic), &clinic.by), &clinic.by, &Watch::default())
         .await
         .unwrap();
+    let roles: Vec<String> =
+        sqlx::query_scalar("SELECT roles FROM public.memberships WHERE user_id = $1 AND tenant_id = $2")
+            .bind(user)
+            .bind(restored.tenant.id.uuid())
+            .fetch_one(&mut superuser)
+            .await
+            .unwrap();
     assert_eq!(roles, ["owner", "dentist"]);
 }
 

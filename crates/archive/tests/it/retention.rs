@@ -84,7 +84,10 @@ async fn what_a_dead_process_has_begun_is_swept() {
     assert_eq!(archivist.retain(retention, &in_days(&clinic, 2)).await.unwrap().abandoned, 1);
     assert!(!clinic.store().holds(tenant.id).await.unwrap());
     let row = registry::get(clinic.tenant.tenancy.app(), None, id).await.unwrap();
-    assert_eq!((row.state, row.error.as_deref()), (BackupState::Failed, Some("the process that wrote it has ended")));
+    assert_eq!(
+        (row.state, row.error.as_deref()),
+        (BackupState::Failed, Some("the process that wrote it has ended"))
+    );
 }
 
 #[tokio::test]

@@ -41,7 +41,9 @@ impl Clinic {
         }
         let body = json!({ "family_name": "Sy\\lva", "given_name": "An", "roles": ["dentist"] });
         let tx = empty.tenant.connection.begin().await.unwrap();
-        staff::create(&tx, &empty.scope, &staff::NoAccounts, serde_json::from_value(body).unwrap()).await.unwrap();
+        staff::create(&tx, &empty.scope, &staff::NoAccounts, serde_json::from_value(body).unwrap())
+            .await
+            .unwrap();
         tx.commit().await.unwrap();
         let body = json!({ "code": "CHECK", "name": "Check-up — فحص", "duration_minutes": 30 });
         let tx = empty.tenant.connection.begin().await.unwrap();
@@ -112,7 +114,8 @@ impl Clinic {
     /// Issues an invoice and returns its number.
     pub(crate) async fn invoice(&self) -> String {
         let patient = self.patient(&format!("Payer {}", self.scope.next_id().simple())).await;
-        let line = json!({ "description": "Crown", "quantity": "1", "unit_price": "100.00", "tax_rate": "19" });
+        let line =
+            json!({ "description": "Crown", "quantity": "1", "unit_price": "100.00", "tax_rate": "19" });
         let body = json!({ "patient_id": patient.id, "lines": [line] });
         let tx = self.tenant.connection.begin().await.unwrap();
         let (scope, cipher) = (&self.scope, &self.tenant.cipher);
@@ -125,10 +128,8 @@ impl Clinic {
 
     /// Returns the same clinic's pool and scope for another tenant.
     pub(crate) async fn in_tenant(&self, tenant: &Tenant) -> Self {
-        let keyring = clinicx_keys::Keyring::new(
-            self.tenant.tenancy.app().clone(),
-            self.tenant.tenancy.keys().clone(),
-        );
+        let keyring =
+            clinicx_keys::Keyring::new(self.tenant.tenancy.app().clone(), self.tenant.tenancy.keys().clone());
         let mut other = self.tenant.clone();
         other.connection = other.cluster.tenant(tenant.target());
         other.cipher = keyring.cipher(tenant.id).await.unwrap().lasting();
@@ -186,7 +187,8 @@ impl Clinic {
         .unwrap();
         let named = |row: &sqlx::postgres::PgRow| {
             let line: String = row.get("line");
-            line.replace(&tenant.id.to_string(), "{tenant}").replace(tenant.database_schema.as_str(), "{schema}")
+            line.replace(&tenant.id.to_string(), "{tenant}")
+                .replace(tenant.database_schema.as_str(), "{schema}")
         };
         rows.iter().map(named).collect()
     }
