@@ -59,6 +59,8 @@ table_right (relation, grantee, privileges) AS (
            ('migration_runs', $6, '{SELECT}'),
            ('migration_run_tenants', $4, '{SELECT}'),
            ('migration_run_tenants', $6, '{SELECT}'),
+           ('tenant_backups', $4, '{SELECT}'),
+           ('tenant_backups', $6, '{SELECT,INSERT,UPDATE}'),
            ('tenant_statistics', $4, '{SELECT,INSERT,UPDATE,DELETE}'),
            ('tenant_statistics', $6, '{SELECT}'),
            ('tenant_statistics_days', $4, '{SELECT,INSERT,UPDATE,DELETE}'),

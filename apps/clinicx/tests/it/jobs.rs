@@ -225,6 +225,8 @@ async fn what_is_due_is_done() {
         .unwrap();
     let known = [
         "appointments.expire_holds",
+        "archive.back_up_due",
+        "archive.retention",
         "jobs.retention",
         "platform.remove_expired",
         "tenants.watch",
@@ -237,7 +239,7 @@ async fn what_is_due_is_done() {
     .execute(&mut database)
     .await
     .unwrap();
-    for kind in &known[..3] {
+    for kind in &known[..5] {
         let deadline = Instant::now() + Duration::from_secs(30);
         loop {
             let page = operator.get(&format!("/platform/jobs?kind={kind}")).await.expect(200);
