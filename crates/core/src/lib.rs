@@ -12,6 +12,7 @@ pub mod charge;
 pub mod error;
 pub mod event;
 pub mod folding;
+pub mod intake;
 pub mod local_time;
 pub mod paging;
 pub mod patch_field;

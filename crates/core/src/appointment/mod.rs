@@ -13,6 +13,7 @@ pub mod dto;
 pub mod entity;
 pub mod history;
 mod hold;
+pub(crate) mod intake;
 mod query;
 mod references;
 mod reschedule;

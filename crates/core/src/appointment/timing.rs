@@ -48,6 +48,18 @@ pub(super) fn during(
     if start - now > FARTHEST || now - start > FARTHEST {
         return Err(wrong("/start", "out_of_range", "must be at most ten years away"));
     }
+    lasting(start, length, zone)
+}
+
+/// Returns when an appointment is that was kept elsewhere, however long ago; local times are those of `zone`.
+///
+/// # Errors
+/// As [`during`].
+pub(super) fn kept(start: &str, length: Length<'_>, zone: Tz) -> Result<TimeRange, CoreError> {
+    lasting(instant(start, Some(zone), "/start")?, length, Some(zone))
+}
+
+fn lasting(start: DateTime<Utc>, length: Length<'_>, zone: Option<Tz>) -> Result<TimeRange, CoreError> {
     let (end, pointer) = match (length.end, length.minutes, length.usual) {
         (Some(_), Some(_), _) => {
             return Err(wrong("/duration_minutes", "end_or_duration", "must not stand beside an end"));

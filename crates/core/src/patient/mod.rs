@@ -13,6 +13,7 @@ pub mod emergency_contact;
 pub mod entity;
 pub mod identifier;
 pub mod input;
+pub mod intake;
 mod mrn;
 mod names;
 mod open_identifier;

@@ -18,19 +18,23 @@ pub(super) async fn write_tokens(
     scope: &TenantScope,
     patient: &Model,
 ) -> Result<(), CoreError> {
-    let now = scope.now();
-    let rows = folding::index_tokens(of(patient)).into_iter().map(|token| search_token::Model {
-        id: scope.next_id(),
-        created_at: now,
-        updated_at: now,
-        patient_id: patient.id,
-        token,
-    });
-    let rows: Vec<_> = rows.map(|row| row.into_active_model().reset_all()).collect();
+    let rows: Vec<_> = tokens(scope, patient).map(|row| row.into_active_model().reset_all()).collect();
     if !rows.is_empty() {
         search_token::Entity::insert_many(rows).exec_without_returning(tx).await?;
     }
     Ok(())
+}
+
+/// Makes rows of the folded words of a patient's names.
+pub(super) fn tokens(scope: &TenantScope, patient: &Model) -> impl Iterator<Item = search_token::Model> {
+    let (now, patient_id) = (scope.now(), patient.id);
+    folding::index_tokens(of(patient)).into_iter().map(move |token| search_token::Model {
+        id: scope.next_id(),
+        created_at: now,
+        updated_at: now,
+        patient_id,
+        token,
+    })
 }
 
 /// Removes the folded words of a patient's names.

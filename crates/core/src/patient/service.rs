@@ -1,6 +1,6 @@
 //! Registering patients and changing their records.
 
-use chrono::{Datelike, NaiveDate};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use clinicx_keys::FieldCipher;
 use clinicx_persistence::{TenantScope, TenantTransaction};
 use clinicx_types::error::FieldError;
@@ -40,21 +40,38 @@ pub async fn create(
     input: CreatePatient,
 ) -> Result<Patient, CoreError> {
     validation::check(&input)?;
-    let id = PatientId::new(scope.next_id());
-    let mut phones = parts::phone_rows(scope, id, input.phones, &[])?;
-    phones.extend(parts::email_rows(scope, id, input.emails, &[]));
+    let (id, now) = (PatientId::new(scope.next_id()), scope.now());
+    let (mut row, belongings) = record(scope, cipher, (id, now, now), input)?;
+    check_guarantor(tx, &row).await?;
+    open_identifier::require_free(tx, scope, cipher, (id, &belongings.identifiers)).await?;
+    insert_with_record_number(tx, scope, &mut row).await?;
+    belongings.insert(tx).await?;
+    names::write_tokens(tx, scope, &row).await?;
+    let patient = assemble(scope, cipher, &row, &belongings)?;
+    trace::created(tx, scope, event::PATIENT_CREATED, &patient).await?;
+    Ok(patient)
+}
+
+/// Makes a record of an input that was checked, without a record number, with its id and when it was made and changed.
+pub(super) fn record(
+    scope: &TenantScope,
+    cipher: &FieldCipher,
+    (id, created_at, updated_at): (PatientId, DateTime<Utc>, DateTime<Utc>),
+    input: CreatePatient,
+) -> Result<(Model, Parts), CoreError> {
+    let mut telecoms = parts::phone_rows(scope, id, input.phones, &[])?;
+    telecoms.extend(parts::email_rows(scope, id, input.emails, &[]));
     let belongings = Parts {
-        telecoms: phones,
+        telecoms,
         addresses: parts::address_rows(scope, id, input.addresses),
         identifiers: open_identifier::rows(scope, cipher, id, input.identifiers, &[])?,
         contacts: parts::contact_rows(scope, id, input.emergency_contacts),
     };
-    let now = scope.now();
     let mut row = Model {
         id,
         version: 1,
-        created_at: now,
-        updated_at: now,
+        created_at,
+        updated_at,
         mrn: String::new(),
         status: PatientStatus::Active,
         merged_into_id: None,
@@ -78,14 +95,7 @@ pub async fn create(
     };
     names::fold(&mut row);
     check_life(scope, &row)?;
-    check_guarantor(tx, &row).await?;
-    open_identifier::require_free(tx, scope, cipher, (id, &belongings.identifiers)).await?;
-    insert_with_record_number(tx, scope, &mut row).await?;
-    belongings.insert(tx).await?;
-    names::write_tokens(tx, scope, &row).await?;
-    let patient = assemble(scope, cipher, &row, &belongings)?;
-    trace::created(tx, scope, event::PATIENT_CREATED, &patient).await?;
-    Ok(patient)
+    Ok((row, belongings))
 }
 
 /// Changes a patient's record; a change that changes nothing leaves no trace and no new version.

@@ -33,6 +33,13 @@ pub enum RoomKind {
     Chair,
 }
 
+impl RoomKind {
+    /// Tells whether such a room can be part of another: a room of a site, a chair of either.
+    pub fn fits_into(self, parent: Self) -> bool {
+        matches!((self, parent), (Self::Room, Self::Site) | (Self::Chair, Self::Site | Self::Room))
+    }
+}
+
 /// One site, room or chair.
 #[sea_orm::model]
 #[derive(Clone, Debug, PartialEq, Eq, DeriveEntityModel)]

@@ -177,18 +177,7 @@ async fn locked(tx: &TenantTransaction, id: RoomId, expected: Option<i64>) -> Re
 ///
 /// What a room is never changes, so that there can be no circle.
 async fn check_place(tx: &TenantTransaction, row: &Model) -> Result<(), CoreError> {
-    let mut wrong = Vec::new();
-    if let Some(zone) = &row.time_zone {
-        if row.kind == RoomKind::Site {
-            wrong.extend(local_time::parse_zone(zone, "/time_zone").err());
-        } else {
-            wrong.push(FieldError::new(
-                "/time_zone",
-                "only_on_sites",
-                "is only for a site; its rooms follow it",
-            ));
-        }
-    }
+    let mut wrong: Vec<FieldError> = wrong_zone(row).into_iter().collect();
     if let Some(parent_id) = row.parent_id {
         let parent = Entity::find_by_id(parent_id).one(tx).await?.map(|parent| parent.kind);
         let pointer = "/parent_id";
@@ -196,8 +185,7 @@ async fn check_place(tx: &TenantTransaction, row: &Model) -> Result<(), CoreErro
             (_, None) => {
                 wrong.push(FieldError::new(pointer, "not_found", "must be the id of a site or room"))
             }
-            (RoomKind::Room, Some(RoomKind::Site))
-            | (RoomKind::Chair, Some(RoomKind::Site | RoomKind::Room)) => {}
+            (kind, Some(parent)) if kind.fits_into(parent) => {}
             (..) => wrong.push(FieldError::new(
                 pointer,
                 "wrong_kind",
@@ -206,6 +194,17 @@ async fn check_place(tx: &TenantTransaction, row: &Model) -> Result<(), CoreErro
         }
     }
     if wrong.is_empty() { Ok(()) } else { Err(CoreError::Invalid(wrong)) }
+}
+
+/// Tells what is wrong with a time zone, which only a site has.
+pub(super) fn wrong_zone(row: &Model) -> Option<FieldError> {
+    let zone = row.time_zone.as_deref()?;
+    match row.kind {
+        RoomKind::Site => local_time::parse_zone(zone, "/time_zone").err(),
+        RoomKind::Room | RoomKind::Chair => {
+            Some(FieldError::new("/time_zone", "only_on_sites", "is only for a site; its rooms follow it"))
+        }
+    }
 }
 
 fn in_use(error: DbErr) -> CoreError {

@@ -2,6 +2,7 @@
 
 pub mod dto;
 pub mod entity;
+pub(crate) mod intake;
 #[expect(clippy::module_inception, reason = "the operations of every thing are in its module `service`")]
 mod service;
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, Utc};
 use clinicx_persistence::{
     FailureKind, TenantScope, TenantScoped, TenantTransaction,
     record::{Change, record},
@@ -37,29 +38,11 @@ pub async fn create(
     input: CreateService,
 ) -> Result<Service, CoreError> {
     validation::check(&input)?;
-    let currency = match &input.currency {
-        Some(code) => new_currency(code)?,
-        None => scope.currency,
-    };
+    if let Some(code) = &input.currency {
+        new_currency(code)?;
+    }
     let now = scope.now();
-    let row = Model {
-        id: ServiceId::new(scope.next_id()),
-        version: 1,
-        created_at: now,
-        updated_at: now,
-        code: input.code.trim().to_owned(),
-        name: input.name.trim().to_owned(),
-        names: names(&input.names),
-        duration_minutes: input.duration_minutes,
-        buffer_before_minutes: input.buffer_before_minutes,
-        buffer_after_minutes: input.buffer_after_minutes,
-        needs_chair: input.needs_chair,
-        bookable_online: input.bookable_online,
-        price: input.price.as_deref().map(|text| price(text, currency)).transpose()?,
-        currency: currency.code().to_owned(),
-        tax_rate: input.tax_rate.as_deref().map_or(Ok(Decimal::ZERO), tax_rate)?,
-        active: input.active,
-    };
+    let row = row(scope, (ServiceId::new(scope.next_id()), now, now), input)?;
     Entity::insert(row.clone().into_active_model().reset_all())
         .exec_without_returning(tx)
         .await
@@ -222,6 +205,40 @@ fn apply(row: &mut Model, patch: UpdateService) -> Result<(), CoreError> {
         },
     };
     Ok(())
+}
+
+/// Makes a row of an input that was checked, with its id and when it was made and changed.
+pub(super) fn row(
+    scope: &TenantScope,
+    (id, created_at, updated_at): (ServiceId, DateTime<Utc>, DateTime<Utc>),
+    input: CreateService,
+) -> Result<Model, CoreError> {
+    let currency = match &input.currency {
+        Some(code) => currency(code)?,
+        None => scope.currency,
+    };
+    Ok(Model {
+        id,
+        version: 1,
+        created_at,
+        updated_at,
+        code: input.code.trim().to_owned(),
+        name: input.name.trim().to_owned(),
+        names: names(&input.names),
+        duration_minutes: input.duration_minutes,
+        buffer_before_minutes: input.buffer_before_minutes,
+        buffer_after_minutes: input.buffer_after_minutes,
+        needs_chair: input.needs_chair,
+        bookable_online: input.bookable_online,
+        price: input.price.as_deref().map(|text| price(text, currency)).transpose()?,
+        currency: currency.code().to_owned(),
+        tax_rate: input.tax_rate.as_deref().map_or(Ok(Decimal::ZERO), tax_rate)?,
+        active: input.active,
+    })
+}
+
+fn currency(code: &str) -> Result<Currency, CoreError> {
+    code.parse().map_err(wrong_currency)
 }
 
 fn new_currency(code: &str) -> Result<Currency, CoreError> {

@@ -3,6 +3,7 @@
 mod accounts;
 pub mod dto;
 pub mod entity;
+pub(crate) mod intake;
 mod service;
 
 pub use accounts::{Accounts, NoAccounts};

@@ -1,5 +1,6 @@
 //! Operations on staff.
 
+use chrono::{DateTime, Utc};
 use clinicx_persistence::{
     FailureKind, TenantScope, TenantScoped, TenantTransaction,
     record::{Change, record},
@@ -43,20 +44,8 @@ pub async fn create(
     validation::check(&input)?;
     accounts::check(accounts, scope.tenant_id, input.user_id, None).await?;
     let now = scope.now();
-    let row = Model {
-        id: StaffId::new(scope.next_id()),
-        version: 1,
-        created_at: now,
-        updated_at: now,
-        family_name: input.family_name.trim().to_owned(),
-        given_name: input.given_name.trim().to_owned(),
-        roles: words(&input.roles),
-        specialty: trimmed(input.specialty),
-        licence_number: trimmed(input.licence_number),
-        colour: input.colour.map(|colour| colour.to_ascii_lowercase()),
-        active: input.active,
-        user_id: input.user_id.map(UserId::uuid),
-    };
+    let id = StaffId::new(scope.next_id());
+    let row = row((id, now, now), input);
     Entity::insert(row.clone().into_active_model().reset_all())
         .exec_without_returning(tx)
         .await
@@ -221,6 +210,27 @@ fn apply(row: &mut Model, patch: UpdateStaff) {
     }
     if let Some(user_id) = patch.user_id {
         row.user_id = user_id.map(UserId::uuid);
+    }
+}
+
+/// Makes a row of an input that was checked, with its id and when it was made and changed.
+pub(super) fn row(
+    (id, created_at, updated_at): (StaffId, DateTime<Utc>, DateTime<Utc>),
+    input: CreateStaff,
+) -> Model {
+    Model {
+        id,
+        version: 1,
+        created_at,
+        updated_at,
+        family_name: input.family_name.trim().to_owned(),
+        given_name: input.given_name.trim().to_owned(),
+        roles: words(&input.roles),
+        specialty: trimmed(input.specialty),
+        licence_number: trimmed(input.licence_number),
+        colour: input.colour.map(|colour| colour.to_ascii_lowercase()),
+        active: input.active,
+        user_id: input.user_id.map(UserId::uuid),
     }
 }
 

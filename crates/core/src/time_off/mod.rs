@@ -2,6 +2,7 @@
 
 pub mod dto;
 pub mod entity;
+pub(crate) mod intake;
 mod service;
 
 pub use dto::{CreateTimeOff, TimeOff, TimeOffFilter, UpdateTimeOff};

@@ -41,19 +41,7 @@ pub async fn create(
 ) -> Result<TimeOff, CoreError> {
     validation::check(&input)?;
     staff::get(tx, scope, staff_id).await?;
-    let zone = local_time::optional_zone(input.time_zone.as_deref())?;
-    let now = scope.now();
-    let row = Model {
-        id: TimeOffId::new(scope.next_id()),
-        version: 1,
-        created_at: now,
-        updated_at: now,
-        staff_id,
-        starts_at: instant(&input.start, zone, "/start")?,
-        ends_at: instant(&input.end, zone, "/end")?,
-        reason: input.reason,
-    };
-    check_order(&row)?;
+    let row = row(scope, staff_id, input)?;
     Entity::insert(row.clone().into_active_model().reset_all()).exec_without_returning(tx).await?;
     let absence = TimeOff::from(row);
     trace(tx, scope, event::TIME_OFF_CREATED, &absence, None, Some(change::json(&absence))).await?;
@@ -214,6 +202,24 @@ async fn locked(
     let query = Entity::find_by_id(id).filter(Column::StaffId.eq(staff_id)).lock(LockType::NoKeyUpdate);
     let row = query.one(tx).await?.ok_or(CoreError::NotFound { thing: THING })?;
     change::expect_version(THING, expected, row.version)?;
+    Ok(row)
+}
+
+/// Makes a row of an input that was checked.
+pub(super) fn row(scope: &TenantScope, staff_id: StaffId, input: CreateTimeOff) -> Result<Model, CoreError> {
+    let zone = local_time::optional_zone(input.time_zone.as_deref())?;
+    let now = scope.now();
+    let row = Model {
+        id: TimeOffId::new(scope.next_id()),
+        version: 1,
+        created_at: now,
+        updated_at: now,
+        staff_id,
+        starts_at: instant(&input.start, zone, "/start")?,
+        ends_at: instant(&input.end, zone, "/end")?,
+        reason: input.reason,
+    };
+    check_order(&row)?;
     Ok(row)
 }
 

@@ -4,6 +4,7 @@
 
 pub mod dto;
 pub mod entity;
+pub(crate) mod intake;
 pub mod roster;
 mod service;
 

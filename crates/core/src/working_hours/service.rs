@@ -41,29 +41,7 @@ pub async fn create(
 ) -> Result<WorkingHours, CoreError> {
     validation::check(&input)?;
     staff::get(tx, scope, staff_id).await?;
-    let now = scope.now();
-    let mut row = Model {
-        id: WorkingHoursId::new(scope.next_id()),
-        version: 1,
-        created_at: now,
-        updated_at: now,
-        staff_id,
-        weekday: input.weekday,
-        starts: NaiveTime::MIN,
-        ends: NaiveTime::MIN,
-        time_zone: scope.time_zone.name().to_owned(),
-        valid_from: None,
-        valid_until: None,
-    };
-    let patch = UpdateWorkingHours {
-        weekday: None,
-        starts: Some(input.starts),
-        ends: Some(input.ends),
-        time_zone: input.time_zone,
-        valid_from: Some(input.valid_from),
-        valid_until: Some(input.valid_until),
-    };
-    apply(&mut row, patch)?;
+    let row = row(scope, staff_id, input)?;
     Entity::insert(row.clone().into_active_model().reset_all())
         .exec_without_returning(tx)
         .await
@@ -220,6 +198,38 @@ async fn locked(
     let query = Entity::find_by_id(id).filter(Column::StaffId.eq(staff_id)).lock(LockType::NoKeyUpdate);
     let row = query.one(tx).await?.ok_or(CoreError::NotFound { thing: THING })?;
     change::expect_version(THING, expected, row.version)?;
+    Ok(row)
+}
+
+/// Makes a row of an input that was checked.
+pub(super) fn row(
+    scope: &TenantScope,
+    staff_id: StaffId,
+    input: CreateWorkingHours,
+) -> Result<Model, CoreError> {
+    let now = scope.now();
+    let mut row = Model {
+        id: WorkingHoursId::new(scope.next_id()),
+        version: 1,
+        created_at: now,
+        updated_at: now,
+        staff_id,
+        weekday: input.weekday,
+        starts: NaiveTime::MIN,
+        ends: NaiveTime::MIN,
+        time_zone: scope.time_zone.name().to_owned(),
+        valid_from: None,
+        valid_until: None,
+    };
+    let patch = UpdateWorkingHours {
+        weekday: None,
+        starts: Some(input.starts),
+        ends: Some(input.ends),
+        time_zone: input.time_zone,
+        valid_from: Some(input.valid_from),
+        valid_until: Some(input.valid_until),
+    };
+    apply(&mut row, patch)?;
     Ok(row)
 }
 
