@@ -12,7 +12,8 @@ use clinicx_persistence::{TenantScope, TenantTransaction};
 use clinicx_types::error::FieldError;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IdenStatic, IntoActiveModel, Iterable, JsonValue,
-    QueryFilter, sea_query::OnConflict,
+    PaginatorTrait, QueryFilter,
+    sea_query::{Expr, OnConflict},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -286,6 +287,44 @@ pub async fn remove(tx: &TenantTransaction, thing: Thing, ids: &[Uuid]) -> Resul
     Ok(())
 }
 
+/// Counts the rows of one kind.
+///
+/// # Errors
+/// [`CoreError::Database`].
+pub async fn count(tx: &TenantTransaction, thing: Thing) -> Result<u64, CoreError> {
+    Ok(match thing {
+        Thing::Staff => staff::entity::Entity::find().count(tx).await?,
+        Thing::Room => room::entity::Entity::find().count(tx).await?,
+        Thing::Service => service::entity::Entity::find().count(tx).await?,
+        Thing::Patient => patient::entity::Entity::find().count(tx).await?,
+        Thing::WorkingHours => working_hours::entity::Entity::find().count(tx).await?,
+        Thing::TimeOff => time_off::entity::Entity::find().count(tx).await?,
+        Thing::Appointment => appointment::entity::Entity::find().count(tx).await?,
+    })
+}
+
+/// Lets rows of one kind have nothing that only one can have, until they are written anew or removed.
+///
+/// # Errors
+/// [`CoreError::Database`].
+pub async fn loosen(tx: &TenantTransaction, thing: Thing, ids: &[Uuid]) -> Result<(), CoreError> {
+    for ids in ids.chunks(BATCH) {
+        match thing {
+            Thing::Service => {
+                let ids = ids.iter().copied();
+                service::entity::Entity::update_many()
+                    .col_expr(service::entity::Column::Code, Expr::cust("CAST(id AS text)"))
+                    .filter(service::entity::Column::Id.is_in(ids))
+                    .exec(tx)
+                    .await?;
+            }
+            Thing::Patient => patient::intake::loosen(tx, ids).await?,
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Reads rows of one kind as the operations show them, without what differs from one writing to the next.
 ///
 /// # Errors
@@ -325,12 +364,16 @@ pub async fn read(
 
 /// Reads an input from its fields.
 pub(crate) fn input<T: DeserializeOwned>(fields: JsonValue) -> Result<T, CoreError> {
-    serde_json::from_value(fields).map_err(|error| {
-        // The parser names the word that it does not know, and the word may be a person's.
-        let text = error.to_string();
-        let code = if text.starts_with("missing field") { "missing" } else { "malformed" };
-        let field = text.split('`').nth(1).filter(|_| code == "missing").unwrap_or_default();
-        let pointer = if field.is_empty() { String::new() } else { format!("/{field}") };
+    serde_path_to_error::deserialize(fields).map_err(|error| {
+        let path = error.path().to_string();
+        // The parser's words are not repeated: it names the value that it does not know, which may be a person's.
+        let text = error.into_inner().to_string();
+        let missing = text.strip_prefix("missing field `").and_then(|rest| rest.split('`').next());
+        let (pointer, code) = match missing {
+            Some(field) => (format!("/{field}"), "missing"),
+            None if path == "." => (String::new(), "malformed"),
+            None => (format!("/{}", path.replace('.', "/")), "malformed"),
+        };
         CoreError::Invalid(vec![FieldError::new(pointer, code, "does not fit")])
     })
 }

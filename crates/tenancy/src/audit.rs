@@ -26,7 +26,7 @@ pub struct Action {
 
 impl Action {
     /// Returns what was done to a tenant.
-    pub(crate) fn on_tenant(
+    pub fn on_tenant(
         name: &'static str,
         tenant: TenantId,
         before: Option<Value>,

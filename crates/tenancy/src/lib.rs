@@ -12,6 +12,7 @@
 //! an operator does, [`registry`] for reading, [`Resolver`] for the requests of a service.
 
 pub mod audit;
+mod closed;
 pub mod configuration;
 pub mod creation;
 pub mod draft;

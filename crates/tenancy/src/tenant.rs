@@ -22,7 +22,7 @@ use crate::{error::TenancyError, limits::TenantLimits};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TenantStatus {
-    /// Its schema is being made; nobody outside the transaction that does it sees this.
+    /// Its schema is being made, or its rows are being brought over from elsewhere; it answers nobody yet.
     Provisioning,
     /// It is served.
     Active,

@@ -5,6 +5,7 @@
 //! Entry points: [`migrate`], [`pending`].
 
 mod accounts;
+mod adoptions;
 mod audit;
 mod backups;
 mod fleet_migrations;
@@ -56,6 +57,7 @@ const LIST: &[SystemMigration] = &[
     tenant_keys::DESTRUCTION,
     jobs::MIGRATION,
     fleet_migrations::MIGRATION,
+    adoptions::MIGRATION,
     backups::MIGRATION,
     watching::MIGRATION,
     maintenance::MIGRATION,

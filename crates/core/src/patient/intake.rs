@@ -7,6 +7,7 @@ use clinicx_persistence::{TenantScope, TenantTransaction};
 use clinicx_types::error::FieldError;
 use sea_orm::{
     ActiveModelTrait, ColumnTrait, EntityTrait, IntoActiveModel, JsonValue, QueryFilter, QueryOrder,
+    sea_query::Expr,
 };
 use uuid::Uuid;
 
@@ -120,6 +121,18 @@ pub(crate) async fn write(
     put::<emergency_contact::Entity>(tx, active(all().flat_map(|parts| parts.contacts.clone()))).await?;
     let identifiers = all().flat_map(|parts| parts.identifiers.iter().map(|one| one.row.clone()));
     put::<identifier::Entity>(tx, active(identifiers)).await
+}
+
+/// Lets records have nothing that only one can have, until they are written anew or removed.
+pub(crate) async fn loosen(tx: &TenantTransaction, ids: &[Uuid]) -> Result<(), CoreError> {
+    let ids = || ids.iter().copied();
+    identifier::Entity::delete_many().filter(identifier::Column::PatientId.is_in(ids())).exec(tx).await?;
+    Entity::update_many()
+        .col_expr(Column::Mrn, Expr::cust("CAST(id AS text)"))
+        .filter(Column::Id.is_in(ids()))
+        .exec(tx)
+        .await?;
+    Ok(())
 }
 
 /// Removes records.
