@@ -21,7 +21,7 @@ use tokio::io::AsyncWriteExt;
 
 use crate::{
     error::AdoptionError,
-    legacy::{Gate, reader_turn},
+    legacy::{Gate, take_turn},
     mapping::{Mapping, TableMapping, TenantMapping},
     report::hex,
     run::Adopter,
@@ -83,7 +83,7 @@ impl Adopter {
             let wanted = "cleaning up needs the login that owns the old tables";
             return Err(AdoptionError::WrongState { state: State::Switched, wanted });
         };
-        let turn = reader_turn(&self.reader, &clinic.legacy).await?;
+        let turn = take_turn(&self.reader, &clinic.legacy).await?;
         let tenant = registry::get_by_slug(self.tenancy.app(), &clinic.slug).await?;
         let status = self.status(&tenant).await?.ok_or(AdoptionError::NotAdopted)?;
         if !matches!(status.state, State::Switched | State::Cleaning) || tenant.status != TenantStatus::Active
@@ -160,16 +160,13 @@ async fn drop_rows(
 ) -> Result<Vec<Archived>, AdoptionError> {
     let failed = |error| DatabaseFailure::new("archive the old rows", error);
     make_folder(folder)?;
-    connection
-        .execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL lock_timeout TO '10s'")
-        .await
-        .map_err(failed)?;
     // The gate refuses everybody else.
-    sqlx::query("SELECT pg_catalog.set_config('clinicx_adoption.cleaning', $1, true)")
-        .bind(legacy)
-        .execute(&mut *connection)
-        .await
-        .map_err(failed)?;
+    let begin = format!(
+        "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL lock_timeout TO '10s'; \
+         SET LOCAL clinicx_adoption.cleaning TO {}",
+        crate::mapping::name::literal(legacy)
+    );
+    connection.execute(AssertSqlSafe(begin)).await.map_err(failed)?;
     let done = in_transaction(connection, mapping, legacy, folder).await;
     match done {
         Ok(tables) => {

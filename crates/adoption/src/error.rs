@@ -51,6 +51,11 @@ pub enum AdoptionError {
         /// What would be needed.
         wanted: &'static str,
     },
+    /// There is no login that could hold up the clinic's writers.
+    #[error(
+        "without the login that owns the old tables nobody can be held up: name it, or stop the clinic's writers and say so"
+    )]
+    NoGate,
     /// Another process moves the same clinic.
     #[error("another process is moving this clinic")]
     Busy,

@@ -17,7 +17,7 @@ use crate::{
     cut_over,
     decide::Judge,
     error::AdoptionError,
-    legacy::{Gate, Reader, reader_turn},
+    legacy::{Gate, Reader, take_turn},
     mapping::{Mapping, OnMisfit, TenantMapping},
     report::{self, Misfits, TableReport, Verified},
     round::{Move, Sink},
@@ -128,7 +128,7 @@ impl Adopter {
         mut seen: impl FnMut(Event) + Send,
     ) -> Result<Adopted, AdoptionError> {
         // Whoever has the turn keeps it until the connection is closed, at the latest by the end of the process.
-        let turn = reader_turn(&self.reader, &clinic.legacy).await?;
+        let turn = take_turn(&self.reader, &clinic.legacy).await?;
         let tenant = registry::get_by_slug(self.tenancy.app(), &clinic.slug).await?;
         let target = match self.begin(clinic, tenant, by).await? {
             Begun::Open(target) => target,
@@ -240,6 +240,9 @@ impl Adopter {
         by: &PlatformScope,
         seen: &mut (dyn FnMut(Event) + Send),
     ) -> Result<Adopted, AdoptionError> {
+        if until == Until::Switched && self.owner.is_none() {
+            return Err(AdoptionError::NoGate);
+        }
         let mut reader = Reader::open(&self.reader, &self.mapping).await?;
         if self.mapping.on_misfit == OnMisfit::Stop {
             seen(Event::Step("looking for what does not fit"));

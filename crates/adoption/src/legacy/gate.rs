@@ -24,7 +24,14 @@ const LOCK_TIMEOUT: &str = "SET lock_timeout TO '2s'";
 const TRIES: u32 = 30;
 
 const SCHEMA: &str = "\
-CREATE SCHEMA IF NOT EXISTS clinicx_adoption;
+DO $do$
+BEGIN
+    -- Whoever may not make schemas may have been given this one.
+    IF pg_catalog.to_regnamespace('clinicx_adoption') IS NULL THEN
+        CREATE SCHEMA clinicx_adoption;
+    END IF;
+END
+$do$;
 REVOKE ALL ON SCHEMA clinicx_adoption FROM PUBLIC;
 CREATE TABLE IF NOT EXISTS clinicx_adoption.gates (
     tenant text NOT NULL PRIMARY KEY,

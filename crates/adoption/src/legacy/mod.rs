@@ -5,7 +5,7 @@ mod reader;
 mod rights;
 
 pub use gate::{Change, Closed, Gate};
-pub(crate) use reader::take_turn as reader_turn;
+pub use reader::take_turn;
 pub use reader::{Reader, Wanted};
 
 use clinicx_migration::DatabaseFailure;

@@ -156,10 +156,10 @@ impl Reader {
 }
 
 /// Takes the turn of whoever moves a clinic; another has to wait until the connection is closed.
-pub(crate) async fn take_turn(
-    options: &PgConnectOptions,
-    tenant: &str,
-) -> Result<PgConnection, AdoptionError> {
+///
+/// # Errors
+/// [`AdoptionError::Busy`] when another has it; [`AdoptionError::Legacy`].
+pub async fn take_turn(options: &PgConnectOptions, tenant: &str) -> Result<PgConnection, AdoptionError> {
     let failed = |error| DatabaseFailure::new("take the clinic's turn", error);
     let mut connection = connect(options).await?;
     connection.execute("BEGIN").await.map_err(failed)?;
@@ -173,8 +173,8 @@ pub(crate) async fn take_turn(
     if taken { Ok(connection) } else { Err(AdoptionError::Busy) }
 }
 
-/// The condition under which a row is one of the clinic that is to be moved. The tenant's value takes the column's
-/// and not the column that of a text, so that an index on it serves.
+/// The condition under which a row is one of the clinic that is to be moved. The tenant's value takes the type of
+/// the column, so that an index on it serves; as texts they must be the same too, as they are for the gate.
 fn condition(table: &TableMapping, types: &Types) -> String {
     let column = table.tenant.quoted();
     let mine = format!("t.{column} = CAST($1 AS {}) AND CAST(t.{column} AS text) = $1", types.tenant);
