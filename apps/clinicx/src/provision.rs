@@ -80,6 +80,35 @@ pub async fn create(
     draft: TenantDraft,
     admin: NewAccount<'_>,
 ) -> Result<Tenant, ProvisionError> {
+    create_with(platform, scope, draft, admin, Doors::Open).await
+}
+
+/// Creates a tenant as [`create`] does, that answers nobody before its rows were brought over.
+///
+/// # Errors
+/// As [`create`].
+pub async fn create_closed(
+    platform: &Platform,
+    scope: &PlatformScope,
+    draft: TenantDraft,
+    admin: NewAccount<'_>,
+) -> Result<Tenant, ProvisionError> {
+    create_with(platform, scope, draft, admin, Doors::Closed).await
+}
+
+/// Whether a new tenant answers at once.
+enum Doors {
+    Open,
+    Closed,
+}
+
+async fn create_with(
+    platform: &Platform,
+    scope: &PlatformScope,
+    draft: TenantDraft,
+    admin: NewAccount<'_>,
+    doors: Doors,
+) -> Result<Tenant, ProvisionError> {
     let tenancy = platform.tenancy().map_err(|_| ProvisionError::NotConfigured)?;
     let checked = tenancy.check(draft, TenantId::new(scope.next_id()));
     // Both halves are checked before either is refused, so that the caller hears of everything at once.
@@ -97,7 +126,10 @@ pub async fn create(
     let finish = membership::admin_statements(&identity_scope, new.id, &admin, &[Role::Owner])?;
     // A tenant's row refers to its cluster's, which a new configuration may just have named.
     tenancy.register_clusters().await?;
-    let tenant = tenancy.create(new, scope, finish).await?;
+    let tenant = match doors {
+        Doors::Open => tenancy.create(new, scope, finish).await?,
+        Doors::Closed => tenancy.create_closed(new, scope, finish).await?,
+    };
     // Somebody may have asked for this slug before there was one.
     platform.resolver.invalidate(&tenant).await;
     Ok(tenant)

@@ -69,7 +69,10 @@ impl Judge<'_> {
             let Some(value) = value.clone().filter(|text| !text.trim().is_empty()) else { continue };
             match source.translated(value) {
                 Ok(value) => draft.set(book, place, field, &value, patience),
-                Err(_) => draft.wrong(name, "unknown_value"),
+                Err(_) => {
+                    draft.seen.insert(field.name);
+                    draft.wrong(name, "unknown_value");
+                }
             }
         }
         if draft.waits {

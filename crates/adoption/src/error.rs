@@ -40,6 +40,9 @@ pub enum AdoptionError {
         /// In which tables.
         tables: String,
     },
+    /// The tenant of the clinic could not be made.
+    #[error("the tenant can't be made: {0}")]
+    NotMade(String),
     /// The tenant is there and did not come from an adoption.
     #[error("there is a tenant with this slug already, and it is no adopted one")]
     NotAdopted,

@@ -372,7 +372,7 @@ pub(crate) fn input<T: DeserializeOwned>(fields: JsonValue) -> Result<T, CoreErr
         let (pointer, code) = match missing {
             Some(field) => (format!("/{field}"), "missing"),
             None if path == "." => (String::new(), "malformed"),
-            None => (format!("/{}", path.replace('.', "/")), "malformed"),
+            None => (format!("/{}", path.replace(['.', '['], "/").replace(']', "")), "malformed"),
         };
         CoreError::Invalid(vec![FieldError::new(pointer, code, "does not fit")])
     })

@@ -1,5 +1,6 @@
 //! The command line: what can be said, and where it is carried out.
 
+pub mod adopt;
 pub mod audit;
 mod backup;
 pub mod config;

@@ -126,6 +126,8 @@ pub enum TenantCommand {
         #[arg(long)]
         name: Option<String>,
     },
+    /// Move clinics from shared tables with a tenant column into tenants
+    Adopt(Box<super::adopt::AdoptArgs>),
 }
 
 /// A new tenant.
@@ -198,6 +200,7 @@ async fn carry_out(platform: &Platform, command: TenantCommand, output: &Output)
             }
             tenant
         }
+        TenantCommand::Adopt(args) => return super::adopt::run(platform, &args, output).await,
         TenantCommand::List { status, q } => {
             return list(platform, TenantFilter { status, q, cluster: None }, output).await;
         }

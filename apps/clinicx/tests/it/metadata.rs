@@ -21,6 +21,17 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clinicx-identity", &["clinicx-types", "clinicx-persistence"]),
     ("clinicx-core", &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-keys"]),
     (
+        "clinicx-adoption",
+        &[
+            "clinicx-types",
+            "clinicx-persistence",
+            "clinicx-migration",
+            "clinicx-keys",
+            "clinicx-tenancy",
+            "clinicx-core",
+        ],
+    ),
+    (
         "clinicx-billing",
         &["clinicx-types", "clinicx-persistence", "clinicx-migration", "clinicx-keys", "clinicx-core"],
     ),

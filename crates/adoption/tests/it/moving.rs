@@ -152,7 +152,7 @@ async fn search(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn appointments_over_others_can_be_kept_as_overbooked() {
-    let legacy = Legacy::create(1, 300).await;
+    let legacy = Legacy::create(1, 600).await;
     let mapping =
         legacy.mapping(&[("schema = \"Old Data\"", "schema = \"Old Data\"\noverlapping = \"overbook\"")]);
     let adopter = legacy.adopter(mapping).await;
