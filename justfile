@@ -77,6 +77,14 @@ archive-mutations:
 fleet-kills kills="200" tenants="300":
     FLEET_KILLS={{kills}} FLEET_TENANTS={{tenants}} cargo test --package clinicx-migration --test it kills -- --nocapture
 
+# Clinics with awkward rows in shared tables become tenants: every row moved or named, nothing different, pauses
+adoption clinics="100" rows="10000":
+    ADOPTION_TENANTS={{clinics}} ADOPTION_ROWS={{rows}} cargo test --package clinicx-adoption --test it every_row_is_moved -- --nocapture
+
+# The process that moves a clinic killed at random
+adoption-kills kills="100" rows="10000":
+    ADOPTION_KILLS={{kills}} ADOPTION_KILLS_ROWS={{rows}} cargo test --package clinicx-adoption --test it kills -- --nocapture
+
 # 32 clients read and write while the service is killed ten times: no answer without its audit row
 audit-completeness answers="10000" kills="10":
     COMPLETENESS_ANSWERS={{answers}} COMPLETENESS_KILLS={{kills}} cargo test --package clinicx --test it completeness -- --nocapture

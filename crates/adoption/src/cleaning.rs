@@ -13,7 +13,7 @@ use clinicx_migration::DatabaseFailure;
 use clinicx_persistence::SystemExecutor;
 use clinicx_tenancy::{PlatformScope, TenantStatus, audit, registry};
 use futures_util::TryStreamExt;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::{AssertSqlSafe, Executor, PgConnection};
@@ -28,8 +28,11 @@ use crate::{
     store::{self, State},
 };
 
+/// The list of what an archive has.
+const MANIFEST: &str = "manifest.json";
+
 /// What was done with the old rows of one table.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Archived {
     /// The old table.
     pub table: String,
@@ -91,10 +94,21 @@ impl Adopter {
             let wanted = "only the old rows of a clinic that has moved and is served are cleaned up";
             return Err(AdoptionError::WrongState { state: status.state, wanted });
         }
-        self.control().execute(store::reach(tenant.id, State::Cleaning, by.now())).await?;
-        let folder = into.join(clinic.slug.as_str());
         let mut gate = Gate::open(owner).await?;
-        let tables = drop_rows(gate.connection(), &self.mapping, &clinic.legacy, &folder).await?;
+        // Of a try that dropped the rows and came no further the archive is there, and nothing else is.
+        let earlier = status.archive.map(PathBuf::from).filter(|_| status.state == State::Cleaning);
+        let earlier = earlier.and_then(|folder| Some((archived(&folder)?, folder)));
+        let is_gone = is_gone(gate.connection(), &self.mapping, &clinic.legacy).await?;
+        let (tables, folder) = match earlier.filter(|_| is_gone) {
+            Some(done) => done,
+            None => {
+                let folder = free_folder(into, clinic.slug.as_str())?;
+                let archive = folder.display().to_string();
+                self.control().execute(store::cleaning(tenant.id, &archive, by.now())).await?;
+                let tables = drop_rows(gate.connection(), &self.mapping, &clinic.legacy, &folder).await?;
+                (tables, folder)
+            }
+        };
         let archive = folder.display().to_string();
         let action = audit::Action::on_tenant(
             "tenant.adoption_cleaned",
@@ -159,7 +173,6 @@ async fn drop_rows(
     folder: &Path,
 ) -> Result<Vec<Archived>, AdoptionError> {
     let failed = |error| DatabaseFailure::new("archive the old rows", error);
-    make_folder(folder)?;
     // The gate refuses everybody else.
     let begin = format!(
         "BEGIN ISOLATION LEVEL REPEATABLE READ; SET LOCAL lock_timeout TO '10s'; \
@@ -192,9 +205,10 @@ async fn in_transaction(
         archived.push(archive_one(connection, mapping, (*thing, table), legacy, folder).await?);
     }
     let manifest = json!({ "legacy_tenant": legacy, "mapping_sha256": mapping.digest, "tables": archived });
-    let mut file = create(&folder.join("manifest.json")).await?;
+    let mut file = create(&folder.join(MANIFEST)).await?;
     file.write_all(format!("{manifest:#}\n").as_bytes()).await.map_err(AdoptionError::Archive)?;
     file.sync_all().await.map_err(AdoptionError::Archive)?;
+    std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(AdoptionError::Archive)?;
     // Whoever refers to a row goes before it.
     for ((_, table), archive) in mapping.tables.iter().zip(&archived).rev() {
         let relation = mapping.relation(table);
@@ -261,13 +275,59 @@ async fn archive_one(
     })
 }
 
-fn make_folder(folder: &Path) -> Result<(), AdoptionError> {
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(AdoptionError::Archive)
+/// Makes a folder that no earlier archive is in, readable by its owner alone.
+fn free_folder(into: &Path, slug: &str) -> Result<PathBuf, AdoptionError> {
+    let mut builder = std::fs::DirBuilder::new();
+    builder.mode(0o700);
+    builder.recursive(true).create(into).map_err(AdoptionError::Archive)?;
+    builder.recursive(false);
+    let mut number = 1;
+    loop {
+        let name = if number == 1 { slug.to_owned() } else { format!("{slug}-{number}") };
+        let folder = into.join(name);
+        match builder.create(&folder) {
+            Ok(()) => return Ok(folder),
+            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => number += 1,
+            Err(error) => return Err(AdoptionError::Archive(error)),
+        }
+    }
 }
 
-/// Makes a file that its owner alone can read. One that an earlier try has left is written anew.
+/// Reads what an archive has, when it is whole.
+fn archived(folder: &Path) -> Option<Vec<Archived>> {
+    #[derive(Deserialize)]
+    struct Manifest {
+        tables: Vec<Archived>,
+    }
+    let text = std::fs::read_to_string(folder.join(MANIFEST)).ok()?;
+    serde_json::from_str::<Manifest>(&text).ok().map(|manifest| manifest.tables)
+}
+
+/// Tells whether a clinic has no old rows any more.
+async fn is_gone(
+    connection: &mut PgConnection,
+    mapping: &Mapping,
+    legacy: &str,
+) -> Result<bool, AdoptionError> {
+    for table in mapping.tables.values() {
+        let relation = mapping.relation(table);
+        let column = table.tenant.quoted();
+        let sql = format!("SELECT EXISTS (SELECT FROM {relation} AS t WHERE CAST(t.{column} AS text) = $1)");
+        let is_there: bool = sqlx::query_scalar(AssertSqlSafe(sql))
+            .bind(legacy)
+            .fetch_one(&mut *connection)
+            .await
+            .map_err(|error| DatabaseFailure::new("look at the old rows", error))?;
+        if is_there {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Makes a file that its owner alone can read.
 async fn create(path: &Path) -> Result<tokio::fs::File, AdoptionError> {
     let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
+    options.write(true).create_new(true).mode(0o600);
     options.open(path).map(tokio::fs::File::from_std).map_err(AdoptionError::Archive)
 }

@@ -23,6 +23,11 @@ use crate::{
     target::{self, Field, Kind, Place},
 };
 
+/// A row has no key.
+pub(crate) const NO_KEY: &str = "no_key";
+/// Another row of the clinic has the same key.
+pub(crate) const DUPLICATE_KEY: &str = "duplicate_key";
+
 /// What becomes of a row.
 pub(crate) enum Decision {
     /// It fits.
@@ -340,9 +345,12 @@ fn instant(text: &str) -> String {
     text
 }
 
-/// Returns the rows of a table that may fit now although they did not.
+/// Returns the rows that may fit now although they did not. One without a key of its own can't be read alone.
 pub(crate) fn again(book: &Book) -> Vec<Row> {
-    book.misfits.keys().cloned().collect()
+    let can_be_named = |reasons: &BTreeSet<Misfit>| {
+        reasons.iter().all(|one| !matches!(one.rule.as_str(), NO_KEY | DUPLICATE_KEY))
+    };
+    book.misfits.iter().filter(|(_, reasons)| can_be_named(reasons)).map(|(row, _)| row.clone()).collect()
 }
 
 /// Adds keys to those that are wanted.

@@ -154,7 +154,7 @@ impl Move<'_> {
             work.report.read += 1;
             (self.seen)(1);
             let Some(key) = read.key else {
-                self.refuse(&mut work, (thing, String::new()), Misfit::new("", "no_key"));
+                self.refuse(&mut work, (thing, String::new()), Misfit::new("", decide::NO_KEY));
                 continue;
             };
             let place = (thing, key.clone());
@@ -162,7 +162,7 @@ impl Move<'_> {
                 self.refuse(
                     &mut work,
                     (thing, format!("{} (again)", place.1)),
-                    Misfit::new("", "duplicate_key"),
+                    Misfit::new("", decide::DUPLICATE_KEY),
                 );
                 continue;
             }

@@ -136,7 +136,10 @@ impl Adopter {
         };
         let done = self.carry_out(clinic, &target, until, by, &mut seen).await;
         if let Err(error) = &done {
-            store::failed(self.control(), target.tenant.id, error).await?;
+            // What stands in the way is what the caller needs; that it could not be written down is not.
+            if let Err(lost) = store::failed(self.control(), target.tenant.id, error).await {
+                tracing::warn!(error.kind = "adoption", reason = %lost, "why an adoption stopped could not be kept");
+            }
         }
         drop(turn);
         done
@@ -154,6 +157,9 @@ impl Adopter {
         if !matches!(status.state, State::Switching | State::Switched | State::Reverting) {
             let wanted = "only what was switched and not cleaned up can be taken back";
             return Err(AdoptionError::WrongState { state: status.state, wanted });
+        }
+        if self.owner.is_none() && (status.pause_ms.is_some() || status.state == State::Switching) {
+            return Err(AdoptionError::NoGate);
         }
         self.control().execute(store::reach(tenant.id, State::Reverting, by.now())).await?;
         // Nobody writes to the tenant any more before anybody writes to the old tables again.
@@ -283,11 +289,12 @@ impl Adopter {
         let verified = self.verify(target, &moving.book).await?;
         verify::require_same(&verified)?;
         store::verified(self.control(), target.tenant.id, State::Copied, by.now()).await?;
+        let state = self.status(&target.tenant).await?.map(|status| status.state);
         let mut adopted = Adopted {
             tables,
             misfits: report::grouped(&moving.book.misfits),
             verified,
-            ..Adopted::nothing(clinic, Some(State::Copied))
+            ..Adopted::nothing(clinic, state)
         };
         match (until, gate) {
             (Until::Copied, _) => {}

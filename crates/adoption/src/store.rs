@@ -231,6 +231,15 @@ pub(crate) fn switched(tenant: TenantId, pause_ms: Option<i32>, now: DateTime<Ut
     )
 }
 
+/// Writes down that the old rows are about to go, and where they are archived.
+pub(crate) fn cleaning(tenant: TenantId, archive: &str, now: DateTime<Utc>) -> Statement {
+    raw_sql!(
+        Postgres,
+        r#"UPDATE public.adoptions SET state = 'cleaning', archive_path = {archive}, updated_at = {now}
+           WHERE tenant_id = {tenant}"#
+    )
+}
+
 /// Writes down that the old rows are gone.
 pub(crate) fn cleaned(tenant: TenantId, archive: &str, now: DateTime<Utc>) -> Statement {
     raw_sql!(
@@ -297,7 +306,7 @@ pub(crate) async fn end_round(
     Ok(())
 }
 
-/// Writes down that both sides were compared and are the same.
+/// Writes down that both sides were compared and are the same. A clinic whose gate is closed for good stays as it is.
 pub(crate) async fn verified(
     db: &SystemConnection,
     tenant: TenantId,
@@ -307,7 +316,9 @@ pub(crate) async fn verified(
     let state = state.as_str();
     let statement = raw_sql!(
         Postgres,
-        r#"UPDATE public.adoptions SET state = {state}, error = NULL, verified_at = {now}, updated_at = {now}
+        r#"UPDATE public.adoptions
+           SET state = CASE state WHEN 'switching' THEN state ELSE {state} END, error = NULL, verified_at = {now},
+               updated_at = {now}
            WHERE tenant_id = {tenant}"#
     );
     db.execute(statement).await?;

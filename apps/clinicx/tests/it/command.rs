@@ -446,7 +446,7 @@ fn every_command_explains_itself() {
             "tenant",
             &[
                 "create", "list", "show", "suspend", "resume", "archive", "restore", "purge", "backup",
-                "clone",
+                "clone", "adopt",
             ],
         ),
         ("user", &["create", "grant", "reset-password", "reset-totp"]),

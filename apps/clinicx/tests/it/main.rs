@@ -11,6 +11,7 @@
 
 mod access;
 mod account;
+mod adoption;
 mod alteration;
 mod audit;
 mod audit_log;

@@ -18,10 +18,10 @@ use crate::{
     mapping::{Mapping, TableMapping, name::literal},
 };
 
-/// How long a change of the old tables' triggers waits for their users, each time.
-const LOCK_TIMEOUT: &str = "SET lock_timeout TO '2s'";
+/// How long a change of the old tables' triggers waits for their writers, each time: others wait behind it.
+const LOCK_TIMEOUT: &str = "SET lock_timeout TO '500ms'";
 /// How often it is tried.
-const TRIES: u32 = 30;
+const TRIES: u32 = 60;
 
 const SCHEMA: &str = "\
 DO $do$

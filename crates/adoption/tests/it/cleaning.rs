@@ -85,6 +85,13 @@ async fn old_rows_are_archived_and_dropped_of_the_named_clinic_alone() {
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
     assert!(cleaned.archive.join("manifest.json").is_file());
+    // A process that died between dropping and writing that down: the archive is the one that there is.
+    superuser
+        .execute("UPDATE public.adoptions SET state = 'cleaning' WHERE state = 'cleaned'")
+        .await
+        .unwrap();
+    let again = adopter.clean_up(first, legacy.folder(), EmptyTables::Drop, &by).await.unwrap();
+    assert_eq!((&again.archive, &again.tables), (&cleaned.archive, &cleaned.tables));
     let refused = adopter.revert(first, &by).await.unwrap_err();
     assert!(matches!(refused, AdoptionError::WrongState { state: State::Cleaned, .. }), "{refused}");
 
