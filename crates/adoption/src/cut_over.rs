@@ -48,7 +48,7 @@ pub(crate) async fn watched(
         let closed = match gate.close(&clinic.legacy, adopter.max_pause / 2).await {
             Ok(closed) => closed,
             Err(failure) if failure.sqlstate() == Some("55P03") => {
-                tracing::info!(tried, "writers are under way for too long; tried again");
+                tracing::info!(attempt = tried, "writers are under way for too long; tried again");
                 tokio::time::sleep(Duration::from_millis(200 * u64::from(tried))).await;
                 continue;
             }
@@ -70,7 +70,7 @@ pub(crate) async fn watched(
             }
             Ok(Err(error)) => return Err(error),
             Err(_) => {
-                tracing::info!(tried, "it would have taken too long; the writers go on");
+                tracing::info!(attempt = tried, "it would have taken too long; the writers go on");
                 // What was under way is not known, and the snapshot may still be open: everything is looked at anew.
                 *reader = Reader::open(&adopter.reader, &adopter.mapping).await?;
                 gate.take(&clinic.legacy).await?;

@@ -138,7 +138,7 @@ impl Adopter {
         if let Err(error) = &done {
             // What stands in the way is what the caller needs; that it could not be written down is not.
             if let Err(lost) = store::failed(self.control(), target.tenant.id, error).await {
-                tracing::warn!(error.kind = "adoption", reason = %lost, "why an adoption stopped could not be kept");
+                tracing::warn!(error = %lost, "why an adoption stopped could not be kept");
             }
         }
         drop(turn);
