@@ -28,8 +28,8 @@ const TRIES: u32 = 10;
 const FEW: usize = 200;
 /// How many rounds of catching up are made for that.
 const ROUNDS: u32 = 20;
-/// How many rows are compared while the writers wait; of more, all were compared before, and those that changed since.
-const COMPARED_IN_THE_PAUSE: usize = 50_000;
+/// The part of the pause that comparing every row may take; else those are compared that were written since all were.
+const COMPARING: u32 = 4;
 
 /// Catches up and switches, with the gate.
 pub(crate) async fn watched(
@@ -76,6 +76,7 @@ pub(crate) async fn watched(
                 gate.take(&clinic.legacy).await?;
                 moving.all(reader).await?;
                 adopter.end_round(target, &moving.book, by).await?;
+                adopter.compare(target, moving).await?;
             }
         }
     }
@@ -127,10 +128,9 @@ async fn last_look(
 ) -> Result<(Closed, Vec<Verified>, u64), AdoptionError> {
     let changes = closed.take().await?;
     let number = u64::try_from(changes.len()).unwrap_or(u64::MAX);
-    moving.written.clear();
     moving.changed(reader, changes).await?;
-    let rows: usize = adopter.mapping.tables.keys().map(|thing| moving.book.fitting(*thing).count()).sum();
-    let which = if rows <= COMPARED_IN_THE_PAUSE { Which::All } else { Which::These(&moving.written) };
+    let is_fast = moving.comparing * COMPARING <= adopter.max_pause;
+    let which = if is_fast { Which::All } else { Which::These(&moving.written) };
     let things = adopter.mapping.tables.keys().copied();
     let crypto = (&target.scope, &target.cipher);
     let verified = verify::all(&target.connection, crypto, things, (&moving.book, which)).await?;

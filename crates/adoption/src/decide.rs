@@ -23,6 +23,9 @@ use crate::{
     target::{self, Field, Kind, Place},
 };
 
+/// How often another value is taken in place of one that was made and is taken.
+const ATTEMPTS: u32 = 20;
+
 /// A row has no key.
 pub(crate) const NO_KEY: &str = "no_key";
 /// Another row of the clinic has the same key.
@@ -119,8 +122,13 @@ impl Judge<'_> {
             return one("parent", "wrong_kind");
         }
         book.release(place);
-        if let Some(field) = book.taken_by_another(place, &row) {
-            return one(field, "taken");
+        let mut attempt = 1;
+        while let Some(field) = book.taken_by_another(place, &row) {
+            // A record number that was drawn is drawn again, as it is for patients who are registered here.
+            if attempt > ATTEMPTS || !row.remake(field, attempt) {
+                return one(field, "taken");
+            }
+            attempt += 1;
         }
         if book.overlaps(place, &row) {
             if place.0 != Thing::Appointment || self.on_overlap == OnOverlap::Leave {

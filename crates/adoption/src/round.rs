@@ -1,6 +1,9 @@
 //! One round over a clinic's rows: what the old tables give is compared with what is known, and the difference written.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use clinicx_core::{
     CoreError,
@@ -39,8 +42,10 @@ pub(crate) struct Move<'a> {
     pub(crate) book: Book,
     /// Told of each row that was read.
     pub(crate) seen: &'a mut (dyn FnMut(u64) + Send),
-    /// The rows that were written since somebody emptied it.
+    /// The rows that were written since all were compared.
     pub(crate) written: BTreeSet<Place>,
+    /// How long it took to compare all.
+    pub(crate) comparing: Duration,
 }
 
 /// A row that is to be written.

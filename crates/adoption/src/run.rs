@@ -1,6 +1,10 @@
 //! Moves clinics, one at a time, and takes moves back.
 
-use std::{collections::BTreeSet, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use chrono::{DateTime, Utc};
 use clinicx_core::intake::Thing;
@@ -283,11 +287,11 @@ impl Adopter {
             book: Book::of(kept),
             seen: &mut count,
             written: BTreeSet::new(),
+            comparing: Duration::ZERO,
         };
         let tables = moving.all(&mut reader).await?;
         self.end_round(target, &moving.book, by).await?;
-        let verified = self.verify(target, &moving.book).await?;
-        verify::require_same(&verified)?;
+        let verified = self.compare(target, &mut moving).await?;
         store::verified(self.control(), target.tenant.id, State::Copied, by.now()).await?;
         let state = self.status(&target.tenant).await?.map(|status| status.state);
         let mut adopted = Adopted {
@@ -329,6 +333,7 @@ impl Adopter {
             book: Book::default(),
             seen: &mut count,
             written: BTreeSet::new(),
+            comparing: Duration::ZERO,
         };
         let tables = moving.all(reader).await?;
         let misfits = report::grouped(&moving.book.misfits);
@@ -344,9 +349,20 @@ impl Adopter {
         store::end_round(self.control(), (target.tenant.id, &self.mapping.digest), book, by.now()).await
     }
 
-    pub(crate) async fn verify(&self, target: &Target, book: &Book) -> Result<Vec<Verified>, AdoptionError> {
+    /// Compares every row, and refuses when one differs.
+    pub(crate) async fn compare(
+        &self,
+        target: &Target,
+        moving: &mut Move<'_>,
+    ) -> Result<Vec<Verified>, AdoptionError> {
+        let started = Instant::now();
         let things = self.mapping.tables.keys().copied();
-        verify::all(&target.connection, (&target.scope, &target.cipher), things, (book, Which::All)).await
+        let crypto = (&target.scope, &target.cipher);
+        let verified = verify::all(&target.connection, crypto, things, (&moving.book, Which::All)).await?;
+        verify::require_same(&verified)?;
+        moving.written.clear();
+        moving.comparing = started.elapsed();
+        Ok(verified)
     }
 
     fn judge<'a>(

@@ -185,6 +185,15 @@ impl Incoming {
         }
     }
 
+    /// Takes another value in place of one that was made for it and that another row has; `attempt` begins with 1.
+    /// Returns whether there is one: what a row has brought itself is not changed.
+    pub fn remake(&mut self, field: &str, attempt: u32) -> bool {
+        match self {
+            Self::Patient(record) if field == "mrn" => record.redraw(attempt),
+            _ => false,
+        }
+    }
+
     /// Lets an appointment stand over others; anything else stays as it is.
     pub fn overbook(&mut self) {
         if let Self::Appointment(row) = self {

@@ -39,6 +39,16 @@ const MAX_MRN: usize = 50;
 pub struct Record {
     row: Model,
     parts: Parts,
+    number: Number,
+}
+
+/// Where a record number comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Number {
+    /// The patient has brought it.
+    Brought,
+    /// It was drawn, and another would do.
+    Drawn,
 }
 
 impl Record {
@@ -49,6 +59,14 @@ impl Record {
 
     pub(crate) fn shown(&self, scope: &TenantScope, cipher: &FieldCipher) -> Result<JsonValue, CoreError> {
         Ok(without_ids(shown(&assemble(scope, cipher, &self.row, &self.parts)?)))
+    }
+
+    /// Draws another record number, the same for the same try; refuses for one that the patient has brought.
+    pub(crate) fn redraw(&mut self, attempt: u32) -> bool {
+        if self.number == Number::Drawn {
+            self.row.mrn = mrn::draw(Uuid::from_u128(self.id().as_u128() ^ u128::from(attempt)));
+        }
+        self.number == Number::Drawn
     }
 
     pub(crate) fn unique(&self) -> Vec<(&'static str, String)> {
@@ -67,9 +85,9 @@ pub(crate) fn record(
     origin: Origin,
     mut fields: JsonValue,
 ) -> Result<Record, CoreError> {
-    let number = match taken(&mut fields, "mrn").map(|text| folding::tidy(&text)) {
-        Some(number) => check_number(&number).map(|()| number)?,
-        None => mrn::draw(origin.id),
+    let (mrn, number) = match taken(&mut fields, "mrn").map(|text| folding::tidy(&text)) {
+        Some(text) => check_number(&text).map(|()| (text, Number::Brought))?,
+        None => (mrn::draw(origin.id), Number::Drawn),
     };
     let status = match taken(&mut fields, "status").as_deref() {
         None | Some("active") => PatientStatus::Active,
@@ -86,7 +104,7 @@ pub(crate) fn record(
         return Err(CoreError::invalid("/guarantor_id", "self", "must be another patient"));
     }
     parts::sort_telecoms(&mut parts.telecoms);
-    Ok(Record { row: Model { mrn: number, status, ..row }, parts })
+    Ok(Record { row: Model { mrn, status, ..row }, parts, number })
 }
 
 fn check_number(number: &str) -> Result<(), CoreError> {
