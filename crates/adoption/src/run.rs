@@ -239,7 +239,8 @@ impl Adopter {
         }
         let cipher = self.keyring.cipher(tenant.id).await?.lasting();
         let connection = self.cluster.tenant(tenant.target());
-        Ok(Begun::Open(Target { scope: scope_of(&tenant, by), tenant, cipher, connection }))
+        let scope = scope_of(&tenant, by);
+        Ok(Begun::Open(Box::new(Target { tenant, scope, cipher, connection })))
     }
 
     async fn carry_out(
@@ -397,7 +398,7 @@ impl Adopter {
 }
 
 enum Begun {
-    Open(Target),
+    Open(Box<Target>),
     Done(Box<Adopted>),
 }
 

@@ -97,15 +97,11 @@ pub(crate) struct UnknownValue;
 /// Tells whether a text stays inside of the brackets that are put around it. What it may do there is a matter of the
 /// login's rights; this is for mistakes, such as a semicolon at the end.
 pub(super) fn is_one_expression(sql: &str) -> bool {
-    let mut depth = 0_i32;
+    let (mut depth, mut is_open) = (0_i32, false);
     let mut rest = sql.chars().peekable();
     while let Some(c) = rest.next() {
         match c {
-            '\'' | '"' => {
-                if !rest.by_ref().any(|other| other == c) {
-                    return false;
-                }
-            }
+            '\'' | '"' => is_open |= !rest.by_ref().any(|other| other == c),
             '(' | '[' => depth += 1,
             ')' | ']' => depth -= 1,
             ';' | '\0' => return false,
@@ -117,7 +113,7 @@ pub(super) fn is_one_expression(sql: &str) -> bool {
             return false;
         }
     }
-    depth == 0 && !sql.trim().is_empty()
+    depth == 0 && !is_open && !sql.trim().is_empty()
 }
 
 #[cfg(test)]
