@@ -43,7 +43,8 @@ pub(crate) async fn watched(
     for tried in 1..=TRIES {
         adopted.caught_up += catch_up(clinic, moving, reader, &mut gate).await?;
         let started = Instant::now();
-        let until = started + adopter.max_pause;
+        // What is left is for the switch itself, which is some tens of milliseconds.
+        let until = started + adopter.max_pause * 17 / 20;
         // Half of the time is for those who are under way, half for what is done while the others wait.
         let closed = match gate.close(&clinic.legacy, adopter.max_pause / 2).await {
             Ok(closed) => closed,
