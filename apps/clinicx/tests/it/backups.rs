@@ -13,7 +13,6 @@ use crate::{
 
 async fn with_archives() -> Config {
     let mut config = configuration("backups").await;
-    config.archive.folder = Some(config.state_dir.0.join("archives"));
     config.jobs.enabled = true;
     config.jobs.poll = Duration::from_millis(100);
     config

@@ -75,6 +75,7 @@ pub(crate) async fn configuration(purpose: &str) -> Config {
     config.database.pool.idle_timeout = std::time::Duration::from_secs(10);
     // A test that wants background work asks for it; no other is to be met by what comes up by the clock.
     config.jobs.enabled = false;
+    config.archive.folder = Some(config.state_dir.0.join("archives"));
     config.bootstrap.email = Some(OPERATOR.0.to_owned());
     config.bootstrap.password = Some(Secret::new(OPERATOR.1));
     config.log.filter = std::env::var("CLINICX_TEST_LOG").unwrap_or_else(|_| "off".to_owned());

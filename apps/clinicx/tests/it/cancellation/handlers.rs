@@ -360,8 +360,6 @@ pub(super) async fn open_platform(mode: ApplyMode) -> Platform {
     config.database.pool.tenant_share = 1.0;
     config.database.system_connections = 3;
     config.auth.oidc = vec![desk::config()];
-    // Nothing is written there: what is asked for waits as a job.
-    config.archive.folder = Some(config.state_dir.0.join("archives"));
     clinicx::cli::migrate::system(&config).await.unwrap();
     let platform = Platform::open(&config).await.unwrap();
     platform.ready_to_serve().await.unwrap();
