@@ -113,7 +113,12 @@ pub(super) fn due(
     tasks: &BTreeSet<Task>,
 ) -> Vec<Due> {
     let mut found = Vec::new();
+    let mut uncounted = BTreeSet::new();
     for table in tables {
+        // How many entries its indexes have is not known: an index that was made empty is not counted before ANALYZE.
+        if !table.is_analyzed || analyze(table, rules).is_some() || vacuum(table, rules).is_some() {
+            uncounted.insert(table.name.as_str());
+        }
         let vacuum = vacuum(table, rules).filter(|_| tasks.contains(&Task::Vacuum));
         // VACUUM (ANALYZE) does both.
         if vacuum.is_none() {
@@ -122,7 +127,8 @@ pub(super) fn due(
         found.extend(vacuum);
         found.extend(settings(table, rules));
     }
-    found.extend(indexes.iter().filter_map(|index| reindex(index, fleet, own, rules)));
+    let is_judged = |index: &&Index| !index.is_valid || !uncounted.contains(index.table.as_str());
+    found.extend(indexes.iter().filter(is_judged).filter_map(|index| reindex(index, fleet, own, rules)));
     found.retain(|due| tasks.contains(&due.task));
     let order = |task: Task| Task::ALL.into_iter().position(|other| other == task);
     found.sort_by(|one, other| {
@@ -303,6 +309,15 @@ mod tests {
         check(Index { is_valid: false, ..index(megabyte, 0.0, None) }, &[]);
         let left = Index { is_valid: false, name: "ix_ccnew1".to_owned(), ..index(megabyte, 0.0, None) };
         check(left, &[Task::Reindex]);
+    }
+
+    #[test]
+    fn an_index_is_judged_only_when_it_was_counted() {
+        let bloated = || index(100 * 1024 * 1024, 0.0, Some(16));
+        assert_eq!(tasks(&[table(9_000, 0, 0, true)], &[bloated()]), [Task::Reindex]);
+        assert_eq!(tasks(&[table(9_000, 0, 9_000, false)], &[bloated()]), [Task::Analyze]);
+        assert_eq!(tasks(&[table(9_000, 0, 9_000, true)], &[bloated()]), [Task::Analyze]);
+        assert_eq!(tasks(&[table(10, 0, 10, false)], &[bloated()]), []);
     }
 
     #[test]
