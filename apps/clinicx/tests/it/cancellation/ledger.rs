@@ -10,7 +10,7 @@ use uuid::Uuid;
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The rows that have versions of their own, which of them, and the word for them in audit and outbox.
-const THINGS: [(&str, &str, &str); 19] = [
+const THINGS: [(&str, &str, &str); 18] = [
     ("patients", "true", "patient"),
     ("staff", "true", "staff"),
     ("rooms", "true", "room"),
@@ -28,13 +28,15 @@ const THINGS: [(&str, &str, &str); 19] = [
     ("payments", "true", "payment"),
     ("installment_plans", "true", "installment_plan"),
     ("charge_items", "true", "charge_item"),
-    ("billing_settings", "true", "billing_settings"),
     // What is shipped or comes in a file leaves no row of its own.
     ("procedure_codes", "origin = 'own'", "procedure_code"),
 ];
 
 /// What is never changed and has no version, and the word for it.
 const KEPT: [(&str, &str); 2] = [("credit_notes", "credit_note"), ("refunds", "refund")];
+
+/// What is there with its table, and the word for it: its first version is nobody's change.
+const BEGUN: [(&str, &str); 1] = [("billing_settings", "billing_settings")];
 
 /// A look at one tenant from outside.
 pub(crate) struct Ledger {
@@ -150,9 +152,11 @@ impl Ledger {
         let things =
             THINGS.map(|(table, those, _)| format!("SELECT id, version FROM {schema}.{table} WHERE {those}"));
         let kept = KEPT.map(|(table, _)| format!("SELECT id, 1 FROM {schema}.{table}"));
-        let things = things.into_iter().chain(kept).collect::<Vec<_>>().join(" UNION ALL ");
-        let words: Vec<&str> =
-            THINGS.iter().map(|(.., word)| *word).chain(KEPT.map(|(_, word)| word)).collect();
+        let begun =
+            BEGUN.map(|(table, _)| format!("SELECT id, version - 1 FROM {schema}.{table} WHERE version > 1"));
+        let things = things.into_iter().chain(kept).chain(begun).collect::<Vec<_>>().join(" UNION ALL ");
+        let words = THINGS.iter().map(|(.., word)| *word).chain(KEPT.map(|(_, word)| word));
+        let words: Vec<&str> = words.chain(BEGUN.map(|(_, word)| word)).collect();
         let question = format!(
             "WITH things AS ({things}), audits AS (
                  SELECT entity_id, count(*) AS changes, bool_or(action LIKE '%.deleted') AS gone,
