@@ -47,9 +47,9 @@ impl Config {
             }
             (Some(email), Some(password)) => {
                 let email =
-                    EmailAddress::parse(email).map_err(|error| unfit(format!("bootstrap.email {error}")))?;
+                    EmailAddress::parse(email).map_err(|error| unfit(format!("bootstrap.email: {error}")))?;
                 Passwords::check(&Password::new(password.expose()), &email)
-                    .map_err(|error| unfit(format!("bootstrap.password {}", error.detail)))
+                    .map_err(|error| unfit(format!("bootstrap.password: {}", error.detail)))
             }
             (None, None) => Ok(()),
         }

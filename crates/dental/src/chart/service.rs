@@ -111,7 +111,20 @@ pub(crate) async fn lock(
 ) -> Result<(), DentalError> {
     patient::require(tx, scope, patient_id).await?;
     let (id, now) = (patient_id.uuid(), scope.now());
-    // The primary key decides: it is the first index that two who chart at once meet at.
+    let raised = raw_sql!(
+        Postgres,
+        r#"UPDATE dental_charts SET version = version + 1, updated_at = {now} WHERE id = {id}"#
+    );
+    if tx.execute_raw(raised).await?.rows_affected() > 0 {
+        return Ok(());
+    }
+    // Those who chart a patient first take turns: ON CONFLICT looks at one of the table's two unique indexes only.
+    let turn = format!("chart of {id}");
+    let waited = raw_sql!(
+        Postgres,
+        r#"SELECT pg_catalog.pg_advisory_xact_lock(pg_catalog.hashtextextended({turn}, 0))"#
+    );
+    tx.execute_raw(waited).await?;
     let statement = raw_sql!(
         Postgres,
         r#"INSERT INTO dental_charts (id, patient_id, version, created_at, updated_at)
