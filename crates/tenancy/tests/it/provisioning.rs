@@ -103,7 +103,7 @@ async fn a_schema_that_stands_there_without_a_tenant_is_not_taken_over() {
     let create = format!("CREATE SCHEMA tenant_{}", slug.replace('-', "_"));
     database.superuser().await.execute(sqlx::AssertSqlSafe(create)).await.unwrap();
     let error = tenancy.create(new_tenant(&tenancy, &slug), &by(), Vec::new()).await.unwrap_err();
-    assert_eq!(error, TenancyError::SlugTaken);
+    assert_eq!(error, TenancyError::NameTaken);
     assert_eq!(left_of(&database, &slug).await, (1, 0, 0));
 }
 
