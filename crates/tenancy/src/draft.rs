@@ -125,7 +125,7 @@ impl TenantDraft {
         let modules = check_modules(&mut findings, &self.modules, modules);
         let time_zone = check_time_zone(&mut findings, &self.time_zone);
         let currency = Currency::in_use(&self.currency)
-            .map_err(|error| findings.add("/currency", error.code(), &error.to_string()))
+            .map_err(|error| findings.add("/currency", error.code(), error.to_string()))
             .ok();
         let locale = check_locale(&mut findings, &self.locale);
         check_word(&mut findings, "/plan", self.plan.as_deref());

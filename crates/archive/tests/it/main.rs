@@ -1,6 +1,11 @@
 //! Tests of archives against a real PostgreSQL.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "what a test can't do without has failed")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what a test can't do without has failed"
+)]
 
 mod backup;
 mod cutting;

@@ -52,7 +52,7 @@ async fn a_tenant_is_due_when_its_last_backup_is_old() {
         due.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
     let own = clinic.tenant.tenant.slug.to_string();
-    assert_eq!(slugs(0).await, [own.clone()]);
+    assert_eq!(slugs(0).await, [own.as_str()]);
     clinic.back_up().await;
     assert!(slugs(0).await.is_empty());
     assert_eq!(slugs(2).await, [own]);

@@ -159,6 +159,7 @@ impl Sheet {
 
     /// Where each text begins and ends, from the left side of the page, and its line.
     #[cfg(test)]
+    #[expect(clippy::as_conversions, reason = "a page is a few hundred points high")]
     pub(super) fn extents(&self) -> Vec<(usize, i32, f32, f32, String)> {
         let mut all = Vec::new();
         for (page, items) in self.pages.iter().enumerate() {

@@ -223,7 +223,7 @@ fn growing(known: &Known, thresholds: &Thresholds) -> Option<Finding> {
 fn failing(known: &Known, thresholds: &Thresholds) -> Option<Finding> {
     let percent = share(known.errors, known.requests)? * 100.0;
     let floor = i64::try_from(thresholds.error_floor).unwrap_or(i64::MAX);
-    (known.errors >= floor && percent > thresholds.error_percent).then(|| Finding {
+    (known.errors >= floor && percent > thresholds.error_percent).then_some(Finding {
         code: AlertCode::ErrorRate,
         severity: if percent > 5.0 * thresholds.error_percent {
             Severity::Critical
