@@ -2,7 +2,7 @@
 //!
 //! What a clinic brings along did not happen here: it leaves no audit row and no event of its own. Whoever takes it in
 //! records that once for all of it, and nobody is served from the tenant meanwhile. Every rule of a single row holds
-//! as it does for input: [`take_in`] makes of fields what [`write`] stores, folded, sealed and indexed, and [`read`]
+//! as it does for input: [`take_in`] makes of fields what [`write()`] stores, folded, sealed and indexed, and [`read`]
 //! returns what the operations would show of it. What stands between rows (unique values, slots that are taken)
 //! [`Incoming`] only names: whoever has all rows decides.
 

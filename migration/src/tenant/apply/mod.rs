@@ -1,8 +1,8 @@
 //! Brings one tenant's schema to where it is to be: one lock, one connection, one transaction.
 //!
 //! A step outside of transactions cuts the work: what comes before it is committed, the step is done under the same
-//! lock of the schema, and the rest is another transaction. [`segment`] is one such transaction, [`outside`] one such
-//! step, [`registry`] the tenant's row.
+//! lock of the schema, and the rest is another transaction. `segment` is one such transaction, `outside` one such
+//! step, `registry` the tenant's row.
 
 mod module;
 mod outside;

@@ -1,6 +1,6 @@
 //! Brings every tenant's schema to where it is to be: in waves, several at a time, resumable.
 //!
-//! [`run`] is one run over the fleet; its state is durable, and each tenant's row says `done` from the same commit on as
+//! [`run()`] is one run over the fleet; its state is durable, and each tenant's row says `done` from the same commit on as
 //! its schema. [`wave`] tells who goes when, [`standing`] how far each has come by the registry, [`check`] by the ledgers
 //! in the schemas themselves, [`status`] what has come of the last run.
 //!
