@@ -2,24 +2,18 @@
 
 use async_trait::async_trait;
 use clinicx_billing::charge_item::{BillingCharges, DormantCharges};
-use clinicx_core::{
-    CoreError,
-    charge::{Charge, Charges},
-};
+use clinicx_core::{CoreError, charge::Charges};
 use clinicx_dental::{
     TreatmentId,
-    area::Place,
-    surface::SurfaceSet,
     treatment::{
-        Status, charge_source,
-        entity::{Column, Entity, Model},
+        Status, charge,
+        entity::{Column, Entity},
     },
 };
 use clinicx_jobs::{InTenant, JobContext, JobError, JobKind, JobsError, NewJob, enqueue};
 use clinicx_persistence::SystemConnection;
 use clinicx_tenancy::{PlatformScope, Tenant};
-use clinicx_types::{money::Money, name::ModuleName};
-use rust_decimal::Decimal;
+use clinicx_types::name::ModuleName;
 use sea_orm::{ColumnTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, sea_query::LockType};
 use serde::Serialize;
 
@@ -87,8 +81,9 @@ impl JobKind for HandOver {
             };
             for row in rows {
                 let id = row.id;
+                let performed_at = row.completed_at.unwrap_or(row.updated_at);
                 // The module can be gone again by now.
-                match DormantCharges.charge(&tx, context.scope(), charge(row)).await {
+                match DormantCharges.charge(&tx, context.scope(), charge(&row, performed_at)).await {
                     Ok(()) => done.treatments += 1,
                     Err(CoreError::Invalid(_)) => {
                         tracing::warn!(treatment.id = %id, "a treatment can't be billed as it stands");
@@ -101,29 +96,5 @@ impl JobKind for HandOver {
             after = Some(last);
             context.progress(done.treatments + done.left_out, None, "treatments").await;
         }
-    }
-}
-
-/// What can be billed of a treatment that is done, as the module hands it over when it is completed.
-fn charge(row: Model) -> Charge {
-    let currency = row.currency.as_deref().and_then(|code| code.parse().ok());
-    let unit_price = row.price.zip(currency).and_then(|(price, code)| Money::from_decimal(price, code).ok());
-    let place = Place {
-        area: row.area,
-        region: row.region,
-        teeth: row.teeth.iter().filter_map(|code| code.parse().ok()).collect(),
-        surfaces: SurfaceSet::stored(&row.surfaces),
-    };
-    let description = format!("{} {}", row.procedure_name, place.words());
-    Charge {
-        source: charge_source(row.id),
-        patient_id: row.patient_id,
-        staff_id: row.staff_id,
-        code: row.procedure_code,
-        description: description.trim_end().to_owned(),
-        quantity: Decimal::ONE,
-        unit_price,
-        tax_rate: Some(row.tax_rate),
-        performed_at: row.completed_at.unwrap_or(row.updated_at),
     }
 }

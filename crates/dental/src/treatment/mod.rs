@@ -29,7 +29,7 @@ pub(crate) use outcome::is_pointless;
 pub(crate) use query::found_until;
 pub use query::{get, list};
 pub use status::{Action, Flag, Status};
-pub use transition::transition;
+pub use transition::{charge, transition};
 
 use crate::{TreatmentId, chart, error::DentalError, trace};
 

@@ -155,8 +155,8 @@ async fn write(
     Ok(changed.update(tx).await?)
 }
 
-/// What can be billed of a treatment that is done; without a price of its own the invoice has to name one.
-fn charge(row: &Model, performed_at: DateTime<Utc>) -> Charge {
+/// Returns what can be billed of a treatment that was done then; without a price of its own the invoice has to name one.
+pub fn charge(row: &Model, performed_at: DateTime<Utc>) -> Charge {
     let currency = row.currency.as_deref().and_then(|code| code.parse().ok());
     let unit_price = row.price.zip(currency).and_then(|(price, code)| Money::from_decimal(price, code).ok());
     let place =
